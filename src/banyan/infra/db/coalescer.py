@@ -1,0 +1,81 @@
+"""Coalescing: what arrives while a batch is under way goes together in the next one.
+
+There is no timer. An idle system runs a batch of one at once; a busy one pays the fixed price of a statement, a round
+trip or an fsync once for many requests.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from banyan.kernel.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Coalescer(Generic[Item, Result]):
+    """Answers each item by way of a batch.
+
+    run_batch: takes the items of a batch, returns as many results in their order; a result that is an exception is
+    raised to its own caller alone. When `run_batch` itself raises, each item is tried alone, so that one bad item does
+    not fail its neighbours; whatever it raises then is that item's own.
+    max_items: most items in one batch. max_waiting: most items that wait; one more raises Unavailable at once.
+    """
+
+    def __init__(
+        self,
+        run_batch: Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]],
+        *,
+        max_items: int = 256,
+        max_waiting: int = 10_000,
+    ) -> None:
+        self._run_batch = run_batch
+        self._max_items = max_items
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """The result for `item`. Raises what its batch raised for it, or Unavailable when too many wait."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Unavailable("Too much is waiting for the database; try again shortly.")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_items))]
+                # A caller that went away before its batch began wants nothing done.
+                batch = [entry for entry in batch if not entry[1].done()]
+                if batch:
+                    await self._answer(batch)
+        finally:
+            self._worker = None
+
+    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._run_batch([item for item, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                _settle(batch[0][1], error)
+                return
+            for entry in batch:
+                await self._answer([entry])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            _settle(future, result)
+
+
+def _settle(future: "asyncio.Future[Result]", result: Result | BaseException) -> None:
+    if future.done():  # its caller was cancelled; the work is done all the same
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,0 +1,103 @@
+"""Idempotency keys: a request that is sent twice has one effect, and the same answer twice.
+
+The key and the answer are stored in the transaction of the effect, so that there is never one without the other. Two
+requests with one key are serialized by the database; the later one finds the answer of the earlier.
+Source: IETF draft-ietf-httpapi-idempotency-key-header.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, String, Table, bindparam, delete, insert, select
+
+from banyan.infra.db.tables import Id, Instant, metadata
+from banyan.infra.db.transaction import Transaction
+from banyan.kernel.clock import Clock, now_text, to_text
+from banyan.kernel.errors import FieldError, InvalidInput
+
+KEPT = timedelta(hours=24)
+MAX_KEY_CHARS = 255
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Id, nullable=False),
+    Column("key", String(MAX_KEY_CHARS), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("location", String(2048)),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("user_id", "key"),
+)
+Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)
+
+_FIND = select(idempotency_keys).where(
+    idempotency_keys.c.user_id == bindparam("user_id"), idempotency_keys.c.key == bindparam("key")
+)
+_STORE = insert(idempotency_keys).values({column.name: bindparam(column.name) for column in idempotency_keys.columns})
+_FORGET = delete(idempotency_keys).where(idempotency_keys.c.created_at < bindparam("before"))
+
+
+class IdempotencyKeyReused(InvalidInput):
+    code = "idempotency_key_reused"
+    detail = "This Idempotency-Key was used for another request: make a new key for each new request."
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentRequest:
+    """One request that carries a key. fingerprint: of the operation and its payload."""
+
+    user_id: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    status: int
+    body: bytes
+    location: str | None = None
+
+
+def idempotent_request(user_id: str, key: str | None, operation: str, body: bytes) -> IdempotentRequest | None:
+    """The request to remember; None when the client sent no key. Raises InvalidInput for a key that cannot be kept."""
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
+        fault = FieldError("header/Idempotency-Key", f"must be 1 to {MAX_KEY_CHARS} printable ASCII characters")
+        raise InvalidInput(errors=[fault])
+    fingerprint = hashlib.sha256(operation.encode() + b"\n" + body).hexdigest()
+    return IdempotentRequest(user_id, key, fingerprint)
+
+
+async def find_answer(tx: Transaction, request: IdempotentRequest) -> StoredAnswer | None:
+    """What was answered to the same request before. Raises IdempotencyKeyReused when it was another one."""
+    row = await tx.one(_FIND, {"user_id": request.user_id, "key": request.key})
+    if row is None:
+        return None
+    if row["fingerprint"] != request.fingerprint:
+        raise IdempotencyKeyReused()
+    return StoredAnswer(row["status"], row["body"], row["location"])
+
+
+async def store_answer(tx: Transaction, request: IdempotentRequest, answer: StoredAnswer, clock: Clock) -> None:
+    """Remember the answer, in the transaction of its effect."""
+    await tx.run(
+        _STORE,
+        {
+            "user_id": request.user_id,
+            "key": request.key,
+            "fingerprint": request.fingerprint,
+            "status": answer.status,
+            "location": answer.location,
+            "body": answer.body,
+            "created_at": now_text(clock),
+        },
+    )
+
+
+async def forget_old(tx: Transaction, clock: Clock) -> int:
+    """Forget the keys of more than 24 hours ago; returns how many."""
+    return await tx.run(_FORGET, {"before": to_text(clock.now() - KEPT)})

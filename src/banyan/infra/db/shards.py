@@ -1,0 +1,68 @@
+"""Shards: which database holds what belongs to a user."""
+
+from collections.abc import Callable, Mapping
+from typing import ParamSpec, TypeVar
+
+from banyan.infra.db.transaction import Database, Work
+from banyan.kernel.events import Event
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+GLOBAL = "global"
+"""The key of what belongs to no single user: the e-mail directory, signing keys, the throttle."""
+
+
+class Shards:
+    """Every database of this process, found by the id of the user whose data it holds.
+
+    Today there is one; the map from users to shards is the only thing that changes when there are more.
+    """
+
+    def __init__(self, databases: Mapping[str, Database]) -> None:
+        if not databases:
+            raise ValueError("at least one database is needed")
+        self._databases = dict(databases)
+        self._listeners: list[Callable[[list[Event]], None]] = []
+
+    def on_commit(self, listener: Callable[[list[Event]], None]) -> None:
+        """Tell `listener` the events of each commit, on the event loop, before the writer's caller goes on.
+
+        Commits of other processes are told too, a little later (streams/foreign_commits.py); then a listener may hear
+        an event twice, or after one that follows it.
+        """
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        for database in self._databases.values():
+            await database.start(self._committed)
+
+    async def close(self) -> None:
+        for database in self._databases.values():
+            await database.close()
+
+    def names(self) -> list[str]:
+        return list(self._databases)
+
+    def named(self, name: str) -> Database:
+        return self._databases[name]
+
+    def of(self, key: str) -> Database:
+        """The database of a user's id, or of `GLOBAL`."""
+        return next(iter(self._databases.values()))
+
+    async def transact(self, key: str, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A unit of work on the shard of `key`; see Database.transact."""
+        return await self.of(key).transact(work, *args, **kwargs)
+
+    async def read(self, key: str, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A read on the shard of `key`; see Database.read."""
+        return await self.of(key).read(work, *args, **kwargs)
+
+    def committed_elsewhere(self, events: list[Event]) -> None:
+        """Tell the listeners what another process committed."""
+        self._committed(events)
+
+    def _committed(self, events: list[Event]) -> None:
+        for listener in self._listeners:
+            listener(events)

@@ -1,0 +1,86 @@
+"""The unit of work: what a service may do inside one transaction.
+
+A transaction is a function, not a context manager, for three reasons: it can be repeated after a deadlock, many can
+share one commit, and on SQLite it can be driven to its end on the writer's thread without a thread switch for each
+statement. See docs/decisions/0003-units-of-work.md.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy.sql import Executable
+
+from banyan.kernel.events import Event
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Parameters = Mapping[str, Any]
+
+
+class Row(Protocol):
+    """One row; columns by name."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+    def keys(self) -> Any: ...
+
+
+class Transaction(Protocol):
+    """Statements of one unit of work.
+
+    Statements are SQLAlchemy Core constructs; one that is a module's constant is compiled once. Values go in and come
+    out as the driver's own: ids, instants and JSON as text, booleans as 0/1 where the database has none.
+
+    Each method raises UniqueViolation, StorageFull or Unavailable as the database answers.
+    """
+
+    appended: list[Event]
+    """Events that this unit appended; told to the process after the commit."""
+
+    async def all(self, statement: Executable, parameters: Parameters | None = None) -> list[Row]: ...
+
+    async def one(self, statement: Executable, parameters: Parameters | None = None) -> Row | None: ...
+
+    async def value(self, statement: Executable, parameters: Parameters | None = None) -> Any:
+        """The first column of the first row; None when there is no row."""
+        ...
+
+    async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
+        """Do it, and return the number of rows that it touched."""
+        ...
+
+    async def run_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None: ...
+
+
+Work = Callable[Concatenate[Transaction, P], Awaitable[T]]
+"""A unit of work. It may await its own transaction and nothing else (no network inside a transaction), and it may run
+more than once: only the run that is committed counts, so it changes nothing outside the transaction."""
+
+OnCommit = Callable[[list[Event]], None]
+
+
+class Database(Protocol):
+    """One shard."""
+
+    name: str
+
+    async def start(self, on_commit: OnCommit) -> None:
+        """Open it. on_commit hears the events of each committed unit, on the event loop, before its caller goes on."""
+        ...
+
+    async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(tx, …)`; when this returns, its changes are on disk.
+
+        When `work` raises, its changes alone are undone and the error comes out here.
+        Raises Unavailable when the queue is full or the database does not answer, StorageFull when the disk is.
+        """
+        ...
+
+    async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(tx, …)` on a snapshot that holds every commit acknowledged before the call."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then close. Later calls raise Unavailable."""
+        ...
