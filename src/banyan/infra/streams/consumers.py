@@ -1,0 +1,248 @@
+"""Consumers: what a module does when something happened elsewhere, exactly once in effect.
+
+An event reaches a consumer at least once. The inbox row, written in the transaction of the effect, says up to which
+position of each stream the consumer has applied, and a repeat is skipped. An event that cannot be applied is set aside
+(`failed_events`) so that it delays nobody, tried again with growing pauses, and parked in the end.
+
+    delivered ──▶ applied
+        └─ fails ─▶ retrying ─(MAX_ATTEMPTS)─▶ parked ──redrive──▶ retrying
+                        └──────▶ applied
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import bindparam, delete, select, update
+
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.tables import batch, upsert
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.streams.log import as_json, from_row
+from banyan.infra.streams.tables import events, failed_events, inbox
+from banyan.infra.telemetry.log import get_logger
+from banyan.infra.telemetry.trace import continue_trace
+from banyan.kernel.clock import Clock, now_text, to_text
+from banyan.kernel.errors import Unavailable
+from banyan.kernel.events import Event
+
+log = get_logger(__name__)
+
+MAX_ATTEMPTS = 5
+RETRY_PAUSES = (timedelta(seconds=0.2), timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=30))
+
+Handle = Callable[[Transaction, Event], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """handle: applies one event inside the transaction that also marks it as applied.
+
+    Events of one stream come in order, except that those set aside come later than the ones behind them. The
+    transaction is on the shard of the event's user. streams: whose events it wants; types: which, None for all.
+    """
+
+    name: str
+    streams: frozenset[str]
+    handle: Handle
+    types: frozenset[str] | None = None
+
+    def wants(self, event: Event) -> bool:
+        return event.stream in self.streams and (self.types is None or event.type in self.types)
+
+
+_wanted = batch("wanted", "user_id", "stream").subquery()
+_APPLIED = (
+    select(inbox.c.user_id, inbox.c.stream, inbox.c.position)
+    .join(_wanted, (inbox.c.user_id == _wanted.c.user_id) & (inbox.c.stream == _wanted.c.stream))
+    .where(inbox.c.consumer == bindparam("consumer"))
+)
+_mark = upsert(inbox).values(
+    user_id=bindparam("user_id"),
+    stream=bindparam("stream"),
+    consumer=bindparam("consumer"),
+    position=bindparam("position"),
+)
+_MARK = _mark.on_conflict_do_update(
+    index_elements=["user_id", "stream", "consumer"],
+    set_={"position": _mark.excluded.position},
+    where=inbox.c.position < _mark.excluded.position,
+)
+_fail = upsert(failed_events).values(
+    user_id=bindparam("user_id"),
+    stream=bindparam("stream"),
+    position=bindparam("position"),
+    consumer=bindparam("consumer"),
+    state=bindparam("state"),
+    attempts=bindparam("attempts"),
+    next_try_at=bindparam("next_try_at"),
+    error=bindparam("error"),
+)
+_FAIL = _fail.on_conflict_do_update(
+    index_elements=["user_id", "stream", "position", "consumer"],
+    set_={name: _fail.excluded[name] for name in ("state", "attempts", "next_try_at", "error")},
+)
+_this_failure = (
+    (failed_events.c.user_id == bindparam("of_user"))
+    & (failed_events.c.stream == bindparam("of_stream"))
+    & (failed_events.c.position == bindparam("at_position"))
+    & (failed_events.c.consumer == bindparam("by_consumer"))
+)
+_FORGET = delete(failed_events).where(_this_failure)
+_with_event = failed_events.join(
+    events,
+    (events.c.user_id == failed_events.c.user_id)
+    & (events.c.stream == failed_events.c.stream)
+    & (events.c.position == failed_events.c.position),
+)
+_DUE = (
+    select(events, failed_events.c.attempts)
+    .select_from(_with_event)
+    .where(
+        failed_events.c.state == "retrying",
+        failed_events.c.consumer == bindparam("consumer"),
+        failed_events.c.next_try_at <= bindparam("now"),
+    )
+    .order_by(failed_events.c.next_try_at)
+    .limit(100)
+)
+_PARKED = (
+    select(events, failed_events.c.attempts, failed_events.c.consumer, failed_events.c.error, failed_events.c.state)
+    .select_from(_with_event)
+    .order_by(failed_events.c.next_try_at)
+    .limit(1000)
+)
+_REDRIVE = (
+    update(failed_events)
+    .where(failed_events.c.state == "parked")
+    .values(state="retrying", attempts=0, next_try_at=bindparam("now"))
+)
+
+
+class ConsumerRunner:
+    """Delivers events to one consumer."""
+
+    def __init__(self, consumer: Consumer, shards: Shards, clock: Clock) -> None:
+        self.consumer = consumer
+        self._shards = shards
+        self._clock = clock
+
+    async def deliver(self, events_: Sequence[Event]) -> None:
+        """Apply each event that was not applied yet; when this returns, each is applied or set aside.
+
+        Raises Unavailable when the database cannot be reached; then any of them may be delivered again.
+        """
+        by_shard: dict[str, list[Event]] = {}
+        for event in events_:
+            if self.consumer.wants(event):
+                by_shard.setdefault(self._shards.of(event.user_id).name, []).append(event)
+        for shard, wanted in by_shard.items():
+            try:
+                await self._shards.named(shard).transact(self._apply_all, wanted)
+            except Unavailable:
+                raise
+            except Exception:
+                # One of them is bad: one at a time, so that only the bad one is set aside.
+                for event in wanted:
+                    await self._apply_or_set_aside(event)
+
+    async def retry_due(self) -> int:
+        """Try what was set aside and is due; returns how many were tried."""
+        tried = 0
+        for name in self._shards.names():
+            database = self._shards.named(name)
+            for event, attempts in await database.read(self._due):
+                tried += 1
+                try:
+                    await database.transact(self._apply_set_aside, event)
+                except Unavailable:
+                    raise
+                except Exception as error:
+                    await self._set_aside(event, attempts + 1, error)
+        return tried
+
+    async def _apply_all(self, tx: Transaction, wanted: list[Event]) -> None:
+        keys = sorted({(event.user_id, event.stream) for event in wanted})
+        rows = await tx.all(_APPLIED, {"wanted": as_json(keys), "consumer": self.consumer.name})
+        applied = {(row["user_id"], row["stream"]): row["position"] for row in rows}
+        moved: dict[tuple[str, str], int] = {}
+        for event in wanted:
+            key = (event.user_id, event.stream)
+            if event.position <= moved.get(key, applied.get(key, 0)):
+                continue
+            continue_trace(event.trace)
+            await self.consumer.handle(tx, event)
+            moved[key] = event.position
+        if moved:
+            await tx.run_many(_MARK, [self._mark(*key, position) for key, position in moved.items()])
+
+    async def _apply_or_set_aside(self, event: Event) -> None:
+        try:
+            await self._shards.transact(event.user_id, self._apply_all, [event])
+        except Unavailable:
+            raise
+        except Exception as error:
+            await self._set_aside(event, 1, error)
+
+    async def _apply_set_aside(self, tx: Transaction, event: Event) -> None:
+        """The failure's row is the licence to apply an event below the inbox's position; whoever deletes it applies."""
+        if await tx.run(_FORGET, self._failure(event)) == 1:
+            continue_trace(event.trace)
+            await self.consumer.handle(tx, event)
+
+    async def _set_aside(self, event: Event, attempts: int, error: Exception) -> None:
+        parked = attempts >= MAX_ATTEMPTS
+        pause = RETRY_PAUSES[min(attempts, len(RETRY_PAUSES)) - 1]
+        facts = {
+            "state": "parked" if parked else "retrying",
+            "attempts": attempts,
+            "next_try_at": to_text(self._clock.now() + pause),
+            # The type and not the text: an error's text may quote what the event holds.
+            "error": type(error).__name__,
+        }
+        log.warning(
+            "event_set_aside", consumer=self.consumer.name, event_id=event.id, type=event.type, exc_info=True, **facts
+        )
+        await self._shards.transact(event.user_id, self._store_failure, event, facts)
+
+    async def _store_failure(self, tx: Transaction, event: Event, facts: dict[str, object]) -> None:
+        mark = self._mark(event.user_id, event.stream, event.position)
+        await tx.run(_MARK, mark)
+        await tx.run(_FAIL, {**mark, **facts})
+
+    async def _due(self, tx: Transaction) -> list[tuple[Event, int]]:
+        rows = await tx.all(_DUE, {"consumer": self.consumer.name, "now": now_text(self._clock)})
+        return [(from_row(row), row["attempts"]) for row in rows]
+
+    def _mark(self, user_id: str, stream: str, position: int) -> dict[str, object]:
+        return {"user_id": user_id, "stream": stream, "consumer": self.consumer.name, "position": position}
+
+    def _failure(self, event: Event) -> dict[str, object]:
+        return {
+            "of_user": event.user_id,
+            "of_stream": event.stream,
+            "at_position": event.position,
+            "by_consumer": self.consumer.name,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    event: Event
+    consumer: str
+    state: str
+    attempts: int
+    error: str
+
+
+async def failed(tx: Transaction) -> list[FailedEvent]:
+    """What is set aside on this shard, the longest waiting first; at most 1,000."""
+    return [
+        FailedEvent(from_row(row), row["consumer"], row["state"], row["attempts"], row["error"])
+        for row in await tx.all(_PARKED)
+    ]
+
+
+async def redrive(tx: Transaction, clock: Clock) -> int:
+    """Let every parked event of this shard be tried again; returns how many."""
+    return await tx.run(_REDRIVE, {"now": now_text(clock)})

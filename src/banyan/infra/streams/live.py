@@ -1,0 +1,218 @@
+"""Live: each subscriber gets every event of its user's streams once and in order, from a cursor on.
+
+A cursor is the vector of positions up to which a subscriber has seen each stream: `todos.12-users.3`. A commit hands
+its events to the subscribers of their user. A subscriber passes on what follows its cursor directly; wherever it finds
+a gap (it has just come, or its buffer ran over) it reads the log. So there is no gap and no repeat, whatever is lost
+on the way.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from banyan.infra.db.shards import Shards
+from banyan.infra.streams.log import EventLog
+from banyan.infra.streams.positions import Positions
+from banyan.kernel.errors import InvalidInput, RateLimited
+from banyan.kernel.events import Event
+
+BUFFERED_EVENTS = 256
+READ_BATCH = 200
+
+
+class InvalidCursor(InvalidInput):
+    code = "invalid_cursor"
+    detail = "This cursor was not made by this server: leave it out to start from now."
+
+
+Cursor = dict[str, int]
+"""stream → the last position seen; a stream that is left out was seen up to 0."""
+
+
+def format_cursor(cursor: Cursor) -> str:
+    return "-".join(f"{stream}.{cursor[stream]}" for stream in sorted(cursor) if cursor[stream]) or "0"
+
+
+def parse_cursor(text: str, streams: Sequence[str]) -> Cursor:
+    """Raises InvalidCursor."""
+    cursor: Cursor = {}
+    if text == "0":
+        return cursor
+    for part in text.split("-"):
+        stream, dot, digits = part.partition(".")
+        if not dot or stream not in streams or stream in cursor or not digits.isascii() or not digits.isdigit():
+            raise InvalidCursor()
+        if len(digits) > 18:
+            raise InvalidCursor()
+        cursor[stream] = int(digits)
+    return cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing to tell a subscriber. kind: `ready`, `reset`, `event` or `bye`. cursor: where the subscriber is after it."""
+
+    kind: str
+    cursor: str
+    event: Event | None = None
+    reason: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """One open stream. session_id: whose revocation ends it."""
+
+    user_id: str
+    session_id: str
+    buffered: deque[Event] = field(default_factory=deque)
+    signal: asyncio.Event = field(default_factory=asyncio.Event)
+    overran: bool = False
+    ended: str | None = None
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """A slow reader's buffer is bounded: past it the events are dropped, and read from the log when it is ready."""
+        if len(self.buffered) + len(events) > BUFFERED_EVENTS:
+            self.buffered.clear()
+            self.overran = True
+        else:
+            self.buffered.extend(events)
+        self.signal.set()
+
+    def end(self, reason: str) -> None:
+        self.ended = self.ended or reason
+        self.signal.set()
+
+
+class LiveHub:
+    """The open streams of this process.
+
+    logs: the log of each stream that is told live. replay_limit: how many events a resuming subscriber may be behind;
+    past it it is told to reset, which is cheaper for both. max_per_user: open streams of one user.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        positions: Positions,
+        logs: Mapping[str, EventLog],
+        *,
+        replay_limit: int = 1000,
+        max_per_user: int = 50,
+    ) -> None:
+        self._shards = shards
+        self._positions = positions
+        self._logs = logs
+        self._replay_limit = replay_limit
+        self._max_per_user = max_per_user
+        self._by_user: dict[str, set[Subscription]] = {}
+        self._draining = False
+
+    @property
+    def streams(self) -> list[str]:
+        return list(self._logs)
+
+    @property
+    def open_streams(self) -> int:
+        return sum(map(len, self._by_user.values()))
+
+    def deliver(self, events: Sequence[Event]) -> None:
+        """Offer committed events to the streams of their users."""
+        by_user: dict[str, list[Event]] = {}
+        for event in events:
+            if event.user_id in self._by_user:
+                by_user.setdefault(event.user_id, []).append(event)
+        for user_id, of_user in by_user.items():
+            for subscription in self._by_user[user_id]:
+                subscription.offer(of_user)
+
+    def end_session(self, user_id: str, session_id: str) -> None:
+        for subscription in list(self._by_user.get(user_id, ())):
+            if subscription.session_id == session_id:
+                subscription.end("revoked")
+
+    def drain(self) -> None:
+        """End every stream and accept no more: the process is about to stop."""
+        self._draining = True
+        for subscriptions in self._by_user.values():
+            for subscription in subscriptions:
+                subscription.end("draining")
+
+    def open(self, user_id: str, session_id: str) -> Subscription:
+        """Begin to listen. Raises RateLimited when the user has too many open streams. Close it with `close`."""
+        subscriptions = self._by_user.setdefault(user_id, set())
+        if len(subscriptions) >= self._max_per_user:
+            raise RateLimited("Too many open streams for one account: close some first.", retry_after_seconds=10)
+        subscription = Subscription(user_id, session_id)
+        subscriptions.add(subscription)
+        if self._draining:
+            subscription.end("draining")
+        return subscription
+
+    def close(self, subscription: Subscription) -> None:
+        subscriptions = self._by_user.get(subscription.user_id)
+        if subscriptions is not None:
+            subscriptions.discard(subscription)
+            if not subscriptions:
+                del self._by_user[subscription.user_id]
+
+    async def messages(
+        self, subscription: Subscription, since: Cursor | None, *, idle_seconds: float
+    ) -> AsyncIterator[Message | None]:
+        """What to tell the subscriber, until it is closed. None when nothing happened for `idle_seconds`.
+
+        since: what it has seen; None to begin now.
+        """
+        now = await self._now(subscription.user_id)
+        if since is None:
+            cursor = now
+        elif self._can_resume(since, now):
+            cursor = {stream: since.get(stream, 0) for stream in now}
+        else:
+            cursor = now
+            yield Message("reset", format_cursor(cursor))
+        yield Message("ready", format_cursor(cursor))
+        # What came between listening and knowing `now` is in the buffer or in the log; both are looked through.
+        subscription.overran = True
+        while subscription.ended is None:
+            if subscription.overran:
+                subscription.overran = False
+                async for event in self._unseen(subscription.user_id, cursor):
+                    cursor[event.stream] = event.position
+                    yield Message("event", format_cursor(cursor), event)
+                    if subscription.ended is not None:
+                        break
+            while subscription.buffered and subscription.ended is None:
+                event = subscription.buffered.popleft()
+                seen = cursor.get(event.stream)
+                if seen is None or event.position <= seen:
+                    continue
+                if event.position > seen + 1:
+                    subscription.overran = True
+                    break
+                cursor[event.stream] = event.position
+                yield Message("event", format_cursor(cursor), event)
+            if subscription.overran or subscription.ended is not None:
+                continue
+            subscription.signal.clear()
+            try:
+                await asyncio.wait_for(subscription.signal.wait(), idle_seconds)
+            except TimeoutError:
+                yield None
+        yield Message("bye", format_cursor(cursor), reason=subscription.ended)
+
+    async def _now(self, user_id: str) -> Cursor:
+        return {stream: await self._positions.current(user_id, stream) for stream in self._logs}
+
+    def _can_resume(self, since: Cursor, now: Cursor) -> bool:
+        behind = [now[stream] - since.get(stream, 0) for stream in now]
+        return min(behind) >= 0 and sum(behind) <= self._replay_limit
+
+    async def _unseen(self, user_id: str, cursor: Cursor) -> AsyncIterator[Event]:
+        for stream, log in self._logs.items():
+            while True:
+                events = await self._shards.read(user_id, log.read, user_id, after=cursor[stream], limit=READ_BATCH)
+                for event in events:
+                    yield event
+                if len(events) < READ_BATCH:
+                    break

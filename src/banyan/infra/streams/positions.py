@@ -1,0 +1,87 @@
+"""Positions: how far each stream is, known without asking the database.
+
+In one process the commit itself tells (`observe`), before the writer's caller goes on, so what is known here is never
+behind an acknowledged write. A position that is not known is loaded; loads that arrive together share one query.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from sqlalchemy import select
+
+from banyan.infra.db.coalescer import Coalescer
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.tables import batch
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.streams.log import as_json
+from banyan.infra.streams.tables import streams
+from banyan.kernel.events import Event
+
+Key = tuple[str, str]
+"""(user_id, stream)"""
+
+_wanted = batch("wanted", "user_id", "stream").subquery()
+_POSITIONS = select(streams.c.user_id, streams.c.stream, streams.c.position).join(
+    _wanted, (streams.c.user_id == _wanted.c.user_id) & (streams.c.stream == _wanted.c.stream)
+)
+
+
+class Positions(Protocol):
+    """The last committed position of each stream, at least as new as every acknowledged write."""
+
+    def known(self, user_id: str, stream: str) -> int | None:
+        """The position, if this process knows it without asking anybody."""
+        ...
+
+    async def current(self, user_id: str, stream: str) -> int:
+        """The position; 0 for a stream in which nothing happened. Raises Unavailable when nobody can tell."""
+        ...
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """Take in what was committed."""
+        ...
+
+
+class ProcessPositions:
+    """Positions for the only process that writes to its shards. max_streams: how many it remembers."""
+
+    def __init__(self, shards: Shards, *, max_streams: int = 200_000) -> None:
+        self._shards = shards
+        self._max_streams = max_streams
+        self._known: OrderedDict[Key, int] = OrderedDict()
+        self._loads: Coalescer[Key, int] = Coalescer(self._load)
+
+    def known(self, user_id: str, stream: str) -> int | None:
+        return self._known.get((user_id, stream))
+
+    async def current(self, user_id: str, stream: str) -> int:
+        position = self._known.get((user_id, stream))
+        return await self._loads.submit((user_id, stream)) if position is None else position
+
+    def observe(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._learn((event.user_id, event.stream), event.position)
+
+    def _learn(self, key: Key, position: int) -> int:
+        """Positions only grow: a load that was overtaken by a commit changes nothing."""
+        known = self._known.get(key, -1)
+        if position > known:
+            self._known[key] = known = position
+            if len(self._known) > self._max_streams:
+                self._known.popitem(last=False)
+        return known
+
+    async def _load(self, keys: Sequence[Key]) -> list[int]:
+        by_shard: dict[str, list[Key]] = {}
+        for key in keys:
+            by_shard.setdefault(self._shards.of(key[0]).name, []).append(key)
+        found: dict[Key, int] = {}
+        for shard, wanted in by_shard.items():
+            found |= await self._shards.named(shard).read(_positions_of, wanted)
+        return [self._learn(key, found.get(key, 0)) for key in keys]
+
+
+async def _positions_of(tx: Transaction, keys: list[Key]) -> dict[Key, int]:
+    rows = await tx.all(_POSITIONS, {"wanted": as_json(keys)})
+    return {(row["user_id"], row["stream"]): row["position"] for row in rows}

@@ -1,0 +1,78 @@
+"""The relay: takes committed events to the bus, each user's in order, none left out.
+
+It reads the shard's events past its bookmark and moves the bookmark after the bus has taken them; a crash in between
+publishes some of them twice, which the consumers' inboxes see. On SQLite there is one writer, so sequence numbers
+become visible in their order and a bookmark is enough.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select
+
+from banyan.infra.bus.protocol import Bus
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.tables import upsert
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.faults import fault_point
+from banyan.infra.loops import wait_for
+from banyan.infra.streams.log import last_sequence, read_past
+from banyan.infra.streams.tables import bookmarks
+from banyan.kernel.events import Event
+
+BATCH = 500
+# A commit wakes the relay; this look without being woken is for commits of other processes.
+LOOK_SECONDS = 1.0
+
+_BOOKMARK = select(bookmarks.c.sequence).where(bookmarks.c.reader == bindparam("reader"))
+_move = upsert(bookmarks).values(reader=bindparam("reader"), sequence=bindparam("sequence"))
+_MOVE = _move.on_conflict_do_update(index_elements=["reader"], set_={"sequence": _move.excluded.sequence})
+
+
+class Relay:
+    """Publishes the events of every shard of this process."""
+
+    def __init__(self, shards: Shards, bus: Bus, *, reader: str = "relay") -> None:
+        self._shards = shards
+        self._bus = bus
+        self._reader = reader
+        self._committed = asyncio.Event()
+
+    def wake(self, _events: Sequence[Event]) -> None:
+        self._committed.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            self._committed.clear()
+            if await self.publish_waiting() == 0:
+                await wait_for(self._committed, LOOK_SECONDS)
+
+    async def publish_waiting(self) -> int:
+        """Publish one batch of each shard; returns how many events that were."""
+        published = 0
+        for name in self._shards.names():
+            database = self._shards.named(name)
+            waiting = await database.read(self._waiting)
+            if waiting:
+                fault_point("before-publish")
+                await self._bus.publish(waiting)
+                fault_point("after-publish")
+                await database.transact(self._move_bookmark, waiting[-1].sequence)
+                published += len(waiting)
+        return published
+
+    async def lag(self) -> int:
+        """How many sequence numbers the slowest shard's bookmark is behind."""
+        return max([await self._shards.named(name).read(self._behind) for name in self._shards.names()])
+
+    async def _waiting(self, tx: Transaction) -> list[Event]:
+        return await read_past(tx, await self._bookmark(tx), BATCH)
+
+    async def _behind(self, tx: Transaction) -> int:
+        return await last_sequence(tx) - await self._bookmark(tx)
+
+    async def _bookmark(self, tx: Transaction) -> int:
+        return await tx.value(_BOOKMARK, {"reader": self._reader}) or 0
+
+    async def _move_bookmark(self, tx: Transaction, sequence: int) -> None:
+        await tx.run(_MOVE, {"reader": self._reader, "sequence": sequence})
