@@ -1,0 +1,1 @@
+"""Caches of this process, valid by position and bounded by size."""

@@ -1,0 +1,43 @@
+"""What `bootstrap.py` hands to every module: the capabilities of this process."""
+
+from dataclasses import dataclass
+
+from banyan.infra.auth.cursors import CursorSigner
+from banyan.infra.auth.keys import KeyRing
+from banyan.infra.auth.passwords import PasswordHasher
+from banyan.infra.auth.revocations import Revocations
+from banyan.infra.auth.secret_box import SecretBox
+from banyan.infra.auth.token_cache import VerifiedTokenCache
+from banyan.infra.auth.tokens import TokenIssuer
+from banyan.infra.db.shards import Shards
+from banyan.infra.http.origins import Origins
+from banyan.infra.mail.mail import MailTransport
+from banyan.infra.resilience.rate_limit import RateLimiter
+from banyan.infra.streams.live import LiveHub
+from banyan.infra.streams.log import EventLog
+from banyan.infra.streams.positions import Positions
+from banyan.infra.telemetry.metrics import Metrics
+from banyan.kernel.clock import Clock
+from banyan.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    settings: Settings
+    clock: Clock
+    shards: Shards
+    positions: Positions
+    logs: dict[str, EventLog]
+    live: LiveHub
+    limiter: RateLimiter
+    cursors: CursorSigner
+    metrics: Metrics
+    origins: Origins
+    # Who people are
+    keys: KeyRing
+    secret_box: SecretBox
+    passwords: PasswordHasher
+    token_issuer: TokenIssuer
+    token_cache: VerifiedTokenCache
+    revocations: Revocations
+    mail: MailTransport

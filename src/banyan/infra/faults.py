@@ -1,0 +1,38 @@
+"""Fault points: named places at which a test may have the process die, as if the machine had lost its power there.
+
+    after-commit     on the disk, not yet acknowledged
+    before-publish   committed, not yet given to the bus
+    after-publish    given to the bus, the relay's bookmark not yet moved
+
+`BANYAN_FAULT=after-commit:40` kills the process, with SIGKILL, the 40th time that it comes by.
+"""
+
+import os
+import signal
+
+POINTS = ("after-commit", "before-publish", "after-publish")
+
+_armed: dict[str, int] = {}
+
+
+def parse(fault: str) -> tuple[str, int]:
+    """Point and count of `POINT` or `POINT:COUNT`. Raises ValueError for anything else."""
+    point, colon, count = fault.partition(":")
+    if point not in POINTS or (colon and not (count.isascii() and count.isdigit() and int(count) > 0)):
+        raise ValueError(f"must be one of {', '.join(POINTS)}, with an optional :COUNT")
+    return point, int(count or 1)
+
+
+def arm(fault: str) -> None:
+    """Let the process die at a point; see `parse`."""
+    point, count = parse(fault)
+    _armed[point] = count
+
+
+def fault_point(point: str) -> None:
+    """Die here when a test has asked for it; nothing otherwise."""
+    if not _armed or point not in _armed:
+        return
+    _armed[point] -= 1
+    if _armed[point] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

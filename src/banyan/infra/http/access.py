@@ -1,0 +1,57 @@
+"""Who may call an operation. Every route declares one of these rules; the test run fails for one that does not.
+
+    public          anybody
+    Caller          a signed-in user; the operation sees only what belongs to them
+    Administrator   a signed-in user whose role is admin
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import OAuth2PasswordBearer
+
+from banyan.infra.auth.principal import Principal
+from banyan.infra.auth.revocations import Revocations
+from banyan.infra.auth.token_cache import VerifiedTokenCache
+from banyan.kernel.errors import Forbidden, Unauthenticated
+
+_oauth2 = OAuth2PasswordBearer(tokenUrl="/auth/token", refreshUrl="/auth/token", scheme_name="password", auto_error=False)
+
+
+class Gate:
+    """Tells who is asking, from the access token alone."""
+
+    def __init__(self, tokens: VerifiedTokenCache, revocations: Revocations) -> None:
+        self._tokens = tokens
+        self._revocations = revocations
+
+    def principal_of(self, authorization: str | None) -> Principal:
+        """The principal of an Authorization header. Raises Unauthenticated."""
+        if authorization is None:
+            raise Unauthenticated()
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send the access token as `Authorization: Bearer …`.")
+        principal = self._tokens.verify(token)
+        if self._revocations.is_revoked(principal.session_id):
+            raise Unauthenticated("This session has ended: log in again.")
+        return principal
+
+
+async def public() -> None:
+    """Anybody may call this."""
+
+
+async def signed_in(request: Request, _documented: Annotated[str | None, Depends(_oauth2)] = None) -> Principal:
+    return request.scope["banyan.gate"].principal_of(request.headers.get("authorization"))
+
+
+async def administrator(principal: Annotated[Principal, Security(signed_in)]) -> Principal:
+    if not principal.is_admin:
+        raise Forbidden("Only administrators may do this.")
+    return principal
+
+
+Public = Depends(public)
+Caller = Annotated[Principal, Security(signed_in)]
+Administrator = Annotated[Principal, Security(administrator)]

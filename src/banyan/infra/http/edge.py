@@ -1,0 +1,179 @@
+"""The edge: the outermost ASGI layer of a process.
+
+    every request → trace, address, base URL → limits → hot route? ── yes → token → lean handler → answer
+                                                        └── no → cross-site check, body limit → the application
+                  ← security headers, request id, metrics, problem+json for whatever went wrong ←
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from banyan.infra.http.access import Gate
+from banyan.infra.http.client import ClientAddress, base_url_of, header
+from banyan.infra.http.hot import Answer, Headers, HotRequest, LeanHandler
+from banyan.infra.http.origins import Origins
+from banyan.infra.http.problems import problem
+from banyan.infra.http.receive import ClientGone, limited
+from banyan.infra.resilience.rate_limit import Rate, RateLimiter
+from banyan.infra.telemetry.log import get_logger
+from banyan.infra.telemetry.metrics import HttpMetrics
+from banyan.infra.telemetry.trace import continue_trace
+from banyan.kernel.errors import BanyanError, Forbidden, RateLimited, TooLarge
+from banyan.kernel.ids import new_id
+
+log = get_logger(__name__)
+
+API_CSP = b"default-src 'none'; frame-ancestors 'none'"
+SECURITY_HEADERS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+# Probes and scrapes come often, from one address, and must be answered whatever else goes on.
+UNLIMITED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Edge:
+    """See the module. app: everything that is not a hot route."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hot: Mapping[tuple[str, str], LeanHandler],
+        gate: Gate,
+        limiter: RateLimiter,
+        user_rate: Rate,
+        address_rate: Rate,
+        max_body_bytes: int,
+        origins: Origins,
+        addresses: ClientAddress,
+        public_url: str | None,
+        metrics: HttpMetrics,
+    ) -> None:
+        self._app = app
+        self._hot = hot
+        self._gate = gate
+        self._limiter = limiter
+        self._user_rate = user_rate
+        self._address_rate = address_rate
+        self._max_body_bytes = max_body_bytes
+        self._origins = origins
+        self._addresses = addresses
+        self._public_url = public_url
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = scope["headers"]
+        traceparent = header(headers, b"traceparent")
+        continue_trace(traceparent.decode("latin-1") if traceparent else None)
+        scope["banyan.gate"] = self._gate
+        self._addresses.apply(scope)
+        scope["banyan.base_url"] = self._public_url or base_url_of(scope)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+
+        handler = self._hot.get((scope["method"], scope["path"]))
+        if handler is not None:
+            answer = await self._answer_hot(handler, scope, limited(receive, self._max_body_bytes))
+            await _send(answer, scope, send)
+            self._metrics.observe(scope["method"], scope["path"].rstrip("/"), answer.status, started)
+            return
+        await self._pass_on(scope, receive, send, started)
+
+    async def _answer_hot(self, handler: LeanHandler, scope: Scope, receive: Receive) -> Answer:
+        try:
+            await self._take("address", scope["banyan.address"], self._address_rate)
+            self._refuse_large(scope)
+            authorization = header(scope["headers"], b"authorization")
+            principal = self._gate.principal_of(authorization.decode("latin-1") if authorization else None)
+            await self._take("user", principal.user_id, self._user_rate)
+            return await handler(HotRequest(scope, receive, principal))
+        except BanyanError as error:
+            return Answer(*problem(error))
+        except Exception:
+            log.exception("request_failed", path=scope["path"], method=scope["method"])
+            return Answer(*problem(BanyanError("Something went wrong here; it has been logged.")))
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+        status = 0
+        request_id = new_id().encode()
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _completed(list(message.get("headers", ())), scope, request_id)
+            await send(message)
+
+        try:
+            if scope["path"] not in UNLIMITED:
+                await self._take("address", scope["banyan.address"], self._address_rate)
+            self._refuse_large(scope)
+            if scope["method"] not in SAFE_METHODS:
+                self._refuse_cross_site(scope)
+            await self._app(scope, limited(receive, self._max_body_bytes), send_with_headers)
+        except ClientGone:
+            status = 499
+        except BanyanError as error:
+            if status:
+                raise
+            await _send(Answer(*problem(error)), scope, send_with_headers)
+        except Exception:
+            log.exception("request_failed", path=scope["path"], method=scope["method"])
+            if not status:
+                answer = Answer(*problem(BanyanError("Something went wrong here; it has been logged.")))
+                await _send(answer, scope, send_with_headers)
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.observe(scope["method"], route, status, started)
+
+    async def _take(self, kind: str, who: str, rate: Rate) -> None:
+        decision = await self._limiter.take(f"{kind}:{who}", rate)
+        if not decision.allowed:
+            raise RateLimited(retry_after_seconds=decision.retry_after_seconds)
+
+    def _refuse_large(self, scope: Scope) -> None:
+        """Refuse by the declared length, before anything of the body is read."""
+        length = header(scope["headers"], b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._max_body_bytes:
+            raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that this server accepts.")
+
+    def _refuse_cross_site(self, scope: Scope) -> None:
+        site = header(scope["headers"], b"sec-fetch-site")
+        origin = header(scope["headers"], b"origin")
+        if site == b"cross-site" or (site is None and origin is not None):
+            if origin is None or not self._origins.allows(origin.decode("latin-1"), scope["banyan.base_url"]):
+                raise Forbidden("Another site may not change anything here; see BANYAN_ALLOWED_ORIGINS.")
+
+
+def _completed(headers: list[tuple[bytes, bytes]], scope: Scope, request_id: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those that every answer has."""
+    names = {name.lower() for name, _ in headers}
+    headers.extend(SECURITY_HEADERS)
+    headers.append((b"x-request-id", request_id))
+    if b"content-security-policy" not in names:
+        headers.append((b"content-security-policy", API_CSP))
+    if b"cache-control" not in names:
+        headers.append((b"cache-control", b"no-store"))
+    if scope["banyan.base_url"].startswith("https://"):
+        headers.append(HSTS)
+    return headers
+
+
+async def _send(answer: Answer, scope: Scope, send: Send) -> None:
+    headers: list[Any] = [*answer.headers]
+    if answer.status != 304:
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    headers.extend(SECURITY_HEADERS)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})

@@ -1,0 +1,163 @@
+"""Live updates over HTTP: Server-Sent Events and a WebSocket, with the same messages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
+from pydantic_core import to_json
+from starlette.responses import Response, StreamingResponse
+
+from banyan.infra.auth.principal import Principal
+from banyan.infra.http.access import Caller, Gate
+from banyan.infra.http.origins import Origins
+from banyan.infra.http.problems import ProblemResponse
+from banyan.infra.http.route import problems, router
+from banyan.infra.streams.live import Cursor, LiveHub, Message, Subscription, parse_cursor
+from banyan.kernel.errors import BanyanError, Forbidden, Unauthenticated
+
+HEARTBEAT_SECONDS = 15.0
+RETRY_MILLISECONDS = 2000
+# RFC 6455, section 7.4: 1001 is "going away"; 4000–4999 are an application's own.
+CLOSE_CODES = {"revoked": 4401, "expired": 4401, "draining": 1001}
+
+RedeemTicket = Callable[[str], Awaitable[Principal]]
+"""The principal of a single-use ticket, which is used up by this. Raises Unauthenticated."""
+
+
+def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> APIRouter:
+    api = router("live")
+
+    @api.get(
+        "/events",
+        summary="Live updates (Server-Sent Events)",
+        response_class=Response,
+        responses={
+            200: {"description": "A stream of events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **problems(401),
+        },
+    )
+    async def stream_events(
+        caller: Caller,
+        since: Annotated[str | None, Query(description="A cursor to continue from.", max_length=200)] = None,
+        last_event_id: Annotated[str | None, Header(description="The same, as browsers send it.", max_length=200)] = None,
+    ) -> Response:
+        """Everything that changes for the caller, from now or from a cursor on, each once and in order.
+
+        The first message is `ready` (or `reset`, when the log does not reach back to the cursor: load everything again).
+        Each message's `id` is the cursor to continue from.
+        """
+        start = _cursor(last_event_id or since, hub)
+        subscription = hub.open(caller.user_id, caller.session_id)
+        return EventStream(_as_sse(hub, subscription, start), hub, subscription)
+
+    @api.websocket("/ws")
+    async def socket(websocket: WebSocket, ticket: str | None = None, since: str | None = None) -> None:
+        try:
+            _check_origin(websocket, origins)
+            principal = await _who(websocket, ticket, redeem_ticket)
+            start = _cursor(since, hub)
+            subscription = hub.open(principal.user_id, principal.session_id)
+        except BanyanError as error:
+            await websocket.send_denial_response(ProblemResponse(error))
+            return
+        try:
+            await websocket.accept()
+            await _talk(websocket, hub, subscription, start)
+        finally:
+            hub.close(subscription)
+
+    return api
+
+
+class EventStream(StreamingResponse):
+    """Closes its subscription however it ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncIterator[bytes], hub: LiveHub, subscription: Subscription) -> None:
+        super().__init__(content, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        self._hub = hub
+        self._subscription = subscription
+
+    async def __call__(self, scope, receive, send) -> None:  # noqa: ANN001 - ASGI
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._hub.close(self._subscription)
+
+
+def _cursor(text: str | None, hub: LiveHub) -> Cursor | None:
+    return None if text is None else parse_cursor(text, hub.streams)
+
+
+async def _as_sse(hub: LiveHub, subscription: Subscription, since: Cursor | None) -> AsyncIterator[bytes]:
+    yield b"retry: %d\n\n" % RETRY_MILLISECONDS
+    async for message in hub.messages(subscription, since, idle_seconds=HEARTBEAT_SECONDS):
+        if message is None:
+            yield b": still here\n\n"
+        else:
+            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (message.cursor.encode(), _name(message).encode(), to_json(_content(message)))
+
+
+async def _talk(websocket: WebSocket, hub: LiveHub, subscription: Subscription, since: Cursor | None) -> None:
+    """Send until either side ends. Clients need not send anything; what they send is read and dropped."""
+    listener = asyncio.create_task(_until_gone(websocket, subscription))
+    try:
+        async for message in hub.messages(subscription, since, idle_seconds=HEARTBEAT_SECONDS):
+            if message is None:
+                continue  # the server's own pings keep the connection alive
+            if message.kind == "bye":
+                if message.reason != "gone":
+                    await websocket.close(CLOSE_CODES.get(message.reason or "", 1000), message.reason)
+                return
+            content = {"event": _name(message), "cursor": message.cursor, **_content(message)}
+            await websocket.send_text(to_json(content).decode())
+    except (WebSocketDisconnect, RuntimeError):
+        return  # the client went away while we were sending
+    finally:
+        listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await listener
+
+
+async def _until_gone(websocket: WebSocket, subscription: Subscription) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+    subscription.end("gone")
+
+
+async def _who(websocket: WebSocket, ticket: str | None, redeem_ticket: RedeemTicket) -> Principal:
+    if ticket is not None:
+        return await redeem_ticket(ticket)
+    gate: Gate = websocket.scope["banyan.gate"]
+    authorization = websocket.headers.get("authorization")
+    if authorization is None:
+        raise Unauthenticated("Open the socket with a ticket (POST /auth/ticket) or an Authorization header.")
+    return gate.principal_of(authorization)
+
+
+def _check_origin(websocket: WebSocket, origins: Origins) -> None:
+    """A browser says from which site a socket is opened; no other client needs to."""
+    origin = websocket.headers.get("origin")
+    if origin is not None and not origins.allows(origin, websocket.scope["banyan.base_url"]):
+        raise Forbidden("Sockets may not be opened from this site; see BANYAN_ALLOWED_ORIGINS.")
+
+
+def _name(message: Message) -> str:
+    return message.event.type if message.event is not None else message.kind
+
+
+def _content(message: Message) -> dict[str, object]:
+    event = message.event
+    if event is None:
+        return {"reason": message.reason} if message.reason else {}
+    return {
+        "stream": event.stream,
+        "position": event.position,
+        "type": event.type,
+        "subject": event.subject,
+        "data": event.data,
+        "at": event.at,
+    }

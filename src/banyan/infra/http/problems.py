@@ -1,0 +1,140 @@
+"""Errors as answers: RFC 9457 `application/problem+json`, and the one table of statuses."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from banyan.infra.telemetry.log import get_logger
+from banyan.kernel import errors
+from banyan.kernel.errors import BanyanError, FieldError, InvalidInput
+
+log = get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[BanyanError], int] = {
+    errors.InvalidInput: 422,
+    errors.MalformedRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.NotAcceptable: 406,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+    errors.StorageFull: 507,
+}
+
+# What the framework itself raises, in our words.
+FRAMEWORK_ERRORS: dict[int, type[BanyanError]] = {
+    400: errors.MalformedRequest,
+    401: errors.Unauthenticated,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    406: errors.NotAcceptable,
+    413: errors.TooLarge,
+    415: errors.UnsupportedMediaType,
+}
+
+
+class FieldProblem(BaseModel):
+    pointer: str = Field(examples=["/title"], description="JSON pointer into the body, or `query/…`, `header/…`, `path/…`.")
+    detail: str = Field(examples=["String should have at least 1 character"])
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    code: str = Field(examples=["todo_not_found"], description="Stable; meant for programs.")
+    detail: str = Field(examples=["To-do not found"], description="For people; says what to do.")
+    errors: list[FieldProblem] | None = Field(None, description="Where the input is at fault.")
+
+
+def status_of(error: BanyanError) -> int:
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return 500
+
+
+def problem(error: BanyanError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of an error."""
+    status = status_of(error)
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if isinstance(error, InvalidInput) and error.errors:
+        content["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.errors]
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
+    if isinstance(error, errors.RetryLater):
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_seconds))).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="banyan"'))
+    if isinstance(error, errors.MethodNotAllowed) and "allow" in error.facts:
+        headers.append((b"allow", error.facts["allow"].encode()))
+    return status, headers, to_json(content, inf_nan_mode="null")
+
+
+def from_validation(faults: list[Any]) -> InvalidInput:
+    """Our error for pydantic's: each fault with a pointer to its place."""
+    return InvalidInput(errors=[FieldError(_pointer(fault["loc"]), fault["msg"]) for fault in faults[:50]])
+
+
+def from_pydantic(error: ValidationError, *, place: str = "body") -> InvalidInput:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return from_validation([{**fault, "loc": (place, *fault["loc"])} for fault in faults])
+
+
+def _pointer(place: tuple[int | str, ...]) -> str:
+    where, *path = place or ("body",)
+    steps = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return steps or "/" if where == "body" else f"{where}{steps}"
+
+
+class ProblemResponse(Response):
+    def __init__(self, error: BanyanError) -> None:
+        status, headers, body = problem(error)
+        super().__init__(body, status)
+        self.raw_headers = [*headers, (b"content-length", str(len(body)).encode())]
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Let every error that reaches `app` leave it as a problem."""
+
+    async def ours(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, BanyanError)
+        return ProblemResponse(error)
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return ProblemResponse(from_validation(list(error.errors())))
+
+    async def framework(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, BanyanError):
+            return ProblemResponse(error.__cause__)
+        kind = FRAMEWORK_ERRORS.get(error.status_code, errors.MalformedRequest)
+        facts = {"allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
+        return ProblemResponse(kind(**facts))
+
+    app.add_exception_handler(BanyanError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)

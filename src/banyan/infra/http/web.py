@@ -1,0 +1,50 @@
+"""The web application's files, served with a policy that lets nothing inline run."""
+
+import mimetypes
+from pathlib import Path
+
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+WEB = Path(__file__).parents[2] / "web"
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; connect-src 'self'; "
+    "manifest-src 'self'; worker-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# Checked again at each use: an upgrade must reach browsers at once, and a 304 is cheap.
+REVALIDATE = {"cache-control": "no-cache", "content-security-policy": CSP}
+
+# A minimal system's table of media types does not know these.
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("application/manifest+json", ".webmanifest")
+mimetypes.add_type("font/woff2", ".woff2")
+
+
+class _Assets(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        for name, value in REVALIDATE.items():
+            response.headers[name] = value
+        return response
+
+
+def web_routes() -> list[BaseRoute]:
+    """`/`, the files that must lie at the root, and `/static/…`."""
+
+    def at_root(path: str, file: str, **headers: str) -> Route:
+        async def serve(_request: object) -> Response:
+            return FileResponse(WEB / file, headers={**REVALIDATE, **headers})
+
+        return Route(path, serve, methods=["GET"])
+
+    return [
+        at_root("/", "index.html"),
+        at_root("/sw.js", "sw.js", **{"service-worker-allowed": "/"}),
+        at_root("/manifest.webmanifest", "manifest.webmanifest"),
+        at_root("/favicon.svg", "favicon.svg"),
+        at_root("/favicon.ico", "favicon.svg"),
+        Mount("/static", _Assets(directory=WEB / "static"), name="static"),
+    ]

@@ -1,0 +1,204 @@
+"""Settings: environment variables with the prefix `BANYAN_`, read once.
+
+`banyan config` prints this page with the present values.
+"""
+
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PLACEHOLDERS = {"", "change-me", "changeme", "changethis", "secret", "password", "placeholder", "todo", "xxx"}
+MIN_SECRET_CHARS = 32
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; its text says which, why, and what to set."""
+
+
+class Settings(BaseSettings):
+    """How one process of Banyan runs. Sections follow the parts they set."""
+
+    model_config = SettingsConfigDict(env_prefix="BANYAN_", frozen=True, extra="ignore")
+
+    # Where it listens, and under which name
+    env: Literal["development", "production"] = Field(
+        "development",
+        description="`production` refuses to start without a real secret and public URL, and logs JSON.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every network of the machine.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str | None = Field(
+        None,
+        description="The address under which people reach Banyan, such as https://todos.example.org. Links in mails and"
+        " `url` fields start with it. Unset: `url` fields follow the request's Host, mails http://HOST:PORT.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Other web origins that may call the API from a browser (CORS, WebSocket), separated by commas."
+        " Banyan's own origin always may.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses of proxies, separated by commas, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+
+    # Where data lies
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the SQLite file, the development mail outbox and the development secret."
+    )
+    database_readers: int = Field(
+        2, ge=1, le=64, description="Threads that read SQLite side by side; the writer is always one."
+    )
+
+    # Secrets and sessions
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Seals signing keys and signs cursors; at least 32 characters (`openssl rand -base64 48`)."
+        " Development makes one in the data folder. Losing it logs everybody out.",
+    )
+    access_token_lifetime: timedelta = Field(
+        timedelta(minutes=10),
+        gt=timedelta(seconds=30),
+        le=timedelta(hours=24),
+        description="How long an access token is good for, in seconds. Shorter costs refreshes.",
+    )
+    session_lifetime: timedelta = Field(
+        timedelta(days=30),
+        description="How long a session lives without being used, in seconds; must exceed the access token's lifetime.",
+    )
+    password_min_length: int = Field(12, ge=8, le=64, description="Fewest characters of a new password.")
+    argon2_memory_kib: int = Field(19456, ge=19456, description="Memory of one password hash, in KiB.")
+    argon2_iterations: int = Field(2, ge=2, description="Passes of one password hash.")
+    password_workers: int = Field(2, ge=1, description="Password hashes computed side by side.")
+
+    # Limits
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    rate_limit_user: str = Field("300000/minute", description="Requests of one user. Written as COUNT/second|minute|hour.")
+    rate_limit_address: str = Field("600000/minute", description="Requests of one network address.")
+    rate_limit_login_account: str = Field(
+        "10/minute", description="Failed logins of one account; a device it is known on is counted on its own."
+    )
+    rate_limit_login_address: str = Field("600/minute", description="Logins and password mails from one address.")
+    rate_limit_register: str = Field("6000/minute", description="Registrations from one address.")
+    live_max_per_user: int = Field(50, ge=1, description="Open event streams and sockets of one user.")
+    live_replay_limit: int = Field(
+        1000, ge=1, description="Events that a reconnecting stream may have missed; past it the client reloads."
+    )
+
+    # Mail
+    smtp_host: str | None = Field(None, description="SMTP server. Unset: mail lies in the data folder, see `banyan mail`.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Port of the SMTP server.")
+    smtp_user: str | None = Field(None, description="User name at the SMTP server.")
+    smtp_password: SecretStr | None = Field(None, description="Password at the SMTP server.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="How the connection is encrypted.")
+    mail_from: str = Field("Banyan <banyan@localhost>", description="Sender of mails.")
+
+    # Running
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto` is JSON in production and lines for people in development."
+    )
+    shutdown_timeout: timedelta = Field(
+        timedelta(seconds=8), description="How long requests in flight may take at shutdown, in seconds."
+    )
+    fault: str | None = Field(
+        None, description="For fault tests: kill the process at a named point, as POINT:COUNT. Never in production."
+    )
+    edge: bool = Field(True, description="Serve hot routes in front of the router; off only to measure what it brings.")
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @field_validator("rate_limit_user", "rate_limit_address", "rate_limit_login_account", "rate_limit_login_address", "rate_limit_register")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        from banyan.infra.resilience.rate_limit import Rate
+
+        Rate.parse(value)
+        return value
+
+    @field_validator("fault")
+    @classmethod
+    def _is_fault(cls, value: str | None) -> str | None:
+        if value is not None:
+            from banyan.infra.faults import parse
+
+            parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.session_lifetime <= self.access_token_lifetime:
+            raise ValueError("BANYAN_SESSION_LIFETIME must exceed BANYAN_ACCESS_TOKEN_LIFETIME")
+        if self.env == "production":
+            secret = self.secret_key.get_secret_value() if self.secret_key else ""
+            if secret.strip().lower() in PLACEHOLDERS or len(secret) < MIN_SECRET_CHARS:
+                raise ValueError(
+                    "BANYAN_SECRET_KEY is missing, too short or a placeholder: set it to the output of `openssl rand -base64 48`"
+                )
+            if self.fault is not None:
+                raise ValueError("BANYAN_FAULT kills the process on purpose: it is for tests, unset it")
+            if self.public_url is None:
+                raise ValueError("BANYAN_PUBLIC_URL is missing: set it to the address that people open, such as https://todos.example.org")
+        return self
+
+    @property
+    def database_path(self) -> Path:
+        return self.data_dir / "banyan.sqlite3"
+
+    @property
+    def logs_json(self) -> bool:
+        return self.log_format == "json" or (self.log_format == "auto" and self.env == "production")
+
+    @property
+    def mail_url(self) -> str:
+        """What links in mails start with. Never taken from a request: a forged Host would steal reset links."""
+        if self.public_url:
+            return self.public_url
+        host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1") else self.host  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}"
+
+    def secret(self) -> str:
+        """The secret; in development one is made in the data folder the first time."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        path = self.data_dir / "secret.key"
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            made = secrets.token_urlsafe(48)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:  # another process made it just now
+                return path.read_text().strip()
+            with os.fdopen(descriptor, "w") as file:
+                file.write(made + "\n")
+            return made
+
+
+def load_settings() -> Settings:
+    """The settings of the environment. Raises SettingsError with one line for each that cannot be used."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue] - the environment fills the fields
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            name = "BANYAN_" + "_".join(str(part) for part in fault["loc"]).upper() if fault["loc"] else ""
+            message = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {message}" if name else message)
+        raise SettingsError("\n".join(lines)) from error
