@@ -1,0 +1,131 @@
+"""The lean handlers of the most used operations: `GET /todos` and `POST /todos`. See infra/http/hot.py."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+from zlib import crc32
+
+from pydantic import TypeAdapter, ValidationError
+
+from banyan.infra.auth.cursors import CursorSigner
+from banyan.infra.cache.response_cache import Entry, ResponseCache
+from banyan.infra.db.idempotency import idempotent_request
+from banyan.infra.http.conditional import is_unchanged
+from banyan.infra.http.hot import JSON, Answer, Headers, HotRequest
+from banyan.infra.http.json_body import read_json, require_json
+from banyan.infra.http.problems import from_pydantic
+from banyan.infra.streams.positions import Positions
+from banyan.kernel.errors import FieldError, InvalidInput
+from banyan.modules.todos.contract import STREAM
+from banyan.modules.todos.service import Actor, CreateTodo, TodoService
+from banyan.modules.todos.store import Filters
+from banyan.modules.todos.views import TodoCreate, TodoQuery
+
+_CREATE = TypeAdapter(TodoCreate)
+_QUERY = TypeAdapter(TodoQuery)
+_NO_QUERY = TodoQuery()
+
+# A browser may keep the list, and must ask each time whether it is still true.
+PRIVATE = (b"cache-control", b"private, no-cache")
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class HotTodos:
+    def __init__(self, service: TodoService, positions: Positions, cursors: CursorSigner, cache: ResponseCache) -> None:
+        self._service = service
+        self._positions = positions
+        self._cursors = cursors
+        self._cache = cache
+
+    async def list_todos(self, request: HotRequest) -> Answer:
+        """token → position → bytes; on a miss, one page is read with the position at which it was read."""
+        user_id = request.principal.user_id
+        position = self._positions.known(user_id, STREAM)
+        if position is None:
+            position = await self._positions.current(user_id, STREAM)
+        key = (request.query, request.scope["banyan.base_url"])
+        entry = self._cache.get(user_id, key, position)
+        if entry is None:
+            entry = await self._load(request, key)
+        headers: Headers = [(b"etag", entry.etag), PRIVATE]
+        if entry.link is not None:
+            headers.append((b"link", entry.link))
+        if is_unchanged(request.header(b"if-none-match"), entry.etag):
+            return Answer(304, headers)
+        headers.append(JSON)
+        return Answer(200, headers, entry.body)
+
+    async def create_todo(self, request: HotRequest) -> Answer:
+        require_json(request.header(b"content-type"))
+        body = await request.body()
+        try:
+            new = _CREATE.validate_python(read_json(body))
+        except ValidationError as error:
+            raise from_pydantic(error) from error
+        fields = new.model_dump(exclude_unset=True)
+        todo_id = fields.pop("id", None)
+        actor = actor_of(request)
+        key = request.header(b"idempotency-key")
+        idempotent = idempotent_request(
+            actor.user_id, None if key is None else key.decode("latin-1"), "POST /todos", body
+        )
+        answer = await self._service.create(CreateTodo(actor, todo_id, fields, idempotent))
+        return Answer(answer.status, created_headers(answer.location, answer.body), answer.body)
+
+    async def _load(self, request: HotRequest, key: tuple[bytes, str]) -> Entry:
+        query = parse_query(request.query)
+        actor = actor_of(request)
+        filters = Filters(query.completed, query.q, query.list, query.label, query.due_before, query.due_after)
+        purpose = "todos?" + repr(filters)
+        after = None
+        if query.cursor is not None:
+            order, position = self._cursors.open(purpose, actor.user_id, query.cursor)
+            after = (order, position)
+        page = await self._service.page(actor, filters, after, query.limit)
+        tag = b'"%d-%08x"' % (page.position, crc32(repr(key).encode()))
+        link = None
+        if page.next_place is not None:
+            cursor = self._cursors.sign(purpose, actor.user_id, list(page.next_place))
+            link = next_link(actor.base_url + "/todos", request.query, cursor)
+        entry = Entry(tag, ("[" + ",".join(page.todos) + "]").encode(), link)
+        self._cache.put(actor.user_id, key, page.position, entry)
+        return entry
+
+
+def actor_of(request: HotRequest) -> Actor:
+    principal = request.principal
+    return Actor(principal.user_id, principal.session_id, request.scope["banyan.base_url"])
+
+
+def parse_query(query: bytes) -> TodoQuery:
+    """The parameters of a query string. Raises InvalidInput for unknown, repeated and wrong ones."""
+    if not query:
+        return _NO_QUERY
+    values: dict[str, Any] = {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError as error:
+        raise InvalidInput(errors=[FieldError("query", "is not a query string in UTF-8")]) from error
+    for name, value in pairs:
+        if name in values:
+            raise InvalidInput(errors=[FieldError(f"query/{name}", "is given more than once")])
+        values[name] = value
+    try:
+        return _QUERY.validate_python(values)
+    except ValidationError as error:
+        raise from_pydantic(error, place="query") from error
+
+
+def next_link(url: str, query: bytes, cursor: str) -> bytes:
+    """The `Link` header of the next page (RFC 8288): the same query with another cursor."""
+    kept = [part for part in query.decode("ascii").split("&") if part and not part.startswith("cursor=")]
+    return f'<{url}?{"&".join([*kept, "cursor=" + cursor])}>; rel="next"'.encode()
+
+
+def created_headers(location: str | None, body: bytes) -> Headers:
+    headers: Headers = [JSON, NO_STORE]
+    if location is not None:
+        headers.append((b"location", location.encode()))
+    # The version is the last field of a to-do.
+    version = body[body.rindex(b":") + 1 : -1]
+    headers.append((b"etag", b'"' + version + b'"'))
+    return headers

@@ -1,0 +1,44 @@
+"""The to-dos module, put together."""
+
+from banyan.infra.cache.response_cache import ResponseCache
+from banyan.infra.capabilities import Capabilities
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.module import Fold, Module, State
+from banyan.modules.todos import list_store, stats, store
+from banyan.modules.todos.contract import STREAM
+from banyan.modules.todos.handlers import account_deletion
+from banyan.modules.todos.hot_routes import HotTodos
+from banyan.modules.todos.list_routes import list_router
+from banyan.modules.todos.list_service import ListService
+from banyan.modules.todos.model import apply_event
+from banyan.modules.todos.reminders import Reminders
+from banyan.modules.todos.routes import todo_router
+from banyan.modules.todos.service import TodoService
+
+
+def build(infra: Capabilities) -> Module:
+    log = infra.logs[STREAM]
+    service = TodoService(infra.shards, log, infra.clock)
+    hot = HotTodos(service, infra.positions, infra.cursors, ResponseCache())
+    reminders = Reminders(infra.shards, log, infra.clock)
+    return Module(
+        name="todos",
+        contract=None,
+        log=log,
+        routers=[
+            todo_router(service, hot, stats.Statistics(infra.shards, infra.clock)),
+            list_router(ListService(infra.shards, log, infra.clock)),
+        ],
+        consumers=[stats.PROJECTION.consumer, account_deletion(log)],
+        loops=[reminders.loop()],
+        folds=[Fold(STREAM, apply_event, stored)],
+        projections=[stats.PROJECTION],
+        on_commit=reminders.observe,
+    )
+
+
+async def stored(tx: Transaction, user_id: str) -> State:
+    """What the tables hold of a user, in the form that events fold to."""
+    state: State = {f"todo/{todo_id}": todo for todo_id, todo in (await store.all_of(tx, user_id)).items()}
+    state |= {f"list/{found['id']}": found for found in await list_store.all_of(tx, user_id)}
+    return state

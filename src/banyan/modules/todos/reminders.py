@@ -1,0 +1,85 @@
+"""Reminders: a loop that tells, once each, when a to-do asks for attention.
+
+That it was told and the event that tells it are one transaction, so a restart at any moment neither repeats nor skips
+one, and of several processes that look at the same to-do only one finds it still waiting.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.loops import Loop, wait_for
+from banyan.infra.streams.log import EventLog
+from banyan.kernel.clock import Clock, from_text, now_text
+from banyan.kernel.events import Event, NewEvent
+from banyan.modules.todos import store
+from banyan.modules.todos.contract import STREAM, TODO_CHANGED, TODO_CREATED, TODO_REMINDED
+from banyan.modules.todos.model import reminder_after, reminder_kind
+
+BATCH = 100
+# A change wakes the loop; this is for clocks that were set, and for changes that another process made.
+LONGEST_SLEEP_SECONDS = 5.0
+
+
+class Reminders:
+    def __init__(self, shards: Shards, log: EventLog, clock: Clock) -> None:
+        self._shards = shards
+        self._log = log
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    def loop(self) -> Loop:
+        return Loop("reminders", self.run)
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """Look again when a commit may have set an earlier time."""
+        for event in events:
+            if event.stream == STREAM and event.type in (TODO_CREATED, TODO_CHANGED):
+                if any(event.data.get(name) for name in ("due_at", "remind_at")) or event.data.get("completed") is False:
+                    self._changed.set()
+                    return
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            self._changed.clear()
+            if await self.tell_due() == 0:
+                await self._sleep(stop)
+
+    async def tell_due(self) -> int:
+        """Tell what is due; returns how many to-dos were looked at."""
+        looked_at = 0
+        for name in self._shards.names():
+            database = self._shards.named(name)
+            due = await database.read(store.due_reminders, now_text(self._clock), BATCH)
+            if due:
+                await database.transact(self._tell, due)
+                looked_at += len(due)
+        return looked_at
+
+    async def _tell(self, tx: Transaction, due: Sequence[tuple[str, str]]) -> None:
+        now = now_text(self._clock)
+        for user_id, todo_id in due:
+            row = await store.find(tx, user_id, todo_id)
+            if row is None or row["next_reminder_at"] is None or row["next_reminder_at"] > now:
+                continue  # changed, or told by another process, since it was looked for
+            time, todo = row["next_reminder_at"], store.todo_of(row)
+            await store.set_reminder(tx, user_id, todo_id, reminder_after(todo, time))
+            facts = {"title": todo["title"], "due_at": todo["due_at"], "remind_at": todo["remind_at"]}
+            event = NewEvent(TODO_REMINDED, todo_id, {"kind": reminder_kind(todo, time), **facts})
+            await self._log.append(tx, user_id, [event])
+
+    async def _sleep(self, stop: asyncio.Event) -> None:
+        """Until the next time, a change, or the longest sleep."""
+        seconds = LONGEST_SLEEP_SECONDS
+        for name in self._shards.names():
+            earliest = await self._shards.named(name).read(store.next_reminder_at)
+            if earliest is not None:
+                seconds = min(seconds, (from_text(earliest) - self._clock.now()).total_seconds())
+        woken = asyncio.create_task(self._changed.wait())
+        try:
+            stopping = asyncio.create_task(wait_for(stop, max(seconds, 0.0)))
+            await asyncio.wait({woken, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:
+            woken.cancel()

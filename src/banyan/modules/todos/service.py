@@ -1,0 +1,280 @@
+"""Use cases of to-dos. Each opens its transaction, in which the change and its event are saved together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from banyan.infra.db.coalescer import Coalescer
+from banyan.infra.db.idempotency import IdempotentRequest, StoredAnswer, find_answer, store_answer
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.streams.log import Append, EventLog
+from banyan.kernel.clock import Clock, now_text
+from banyan.kernel.errors import FieldError
+from banyan.kernel.events import Event, NewEvent
+from banyan.kernel.ids import new_id
+from banyan.modules.todos import list_store, store
+from banyan.modules.todos.contract import TODO_CHANGED, TODO_CREATED, TODO_DELETED
+from banyan.modules.todos.model import (
+    DEFAULTS,
+    WRITABLE,
+    ListUnknown,
+    Todo,
+    TodoNotFound,
+    VersionMismatch,
+    changes_of,
+    first_reminder,
+    new_todo,
+    reminder_after_change,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: a user, in one of their sessions. base_url: where they see us, for the `url` of a to-do."""
+
+    user_id: str
+    session_id: str
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTodo:
+    """todo_id: the client's own, or None. fields: writable fields, validated."""
+
+    actor: Actor
+    todo_id: str | None
+    fields: dict[str, Any]
+    idempotent: IdempotentRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step of a batch. expected_version: what the client read, or None."""
+
+    op: Literal["create", "update", "delete"]
+    todo_id: str | None
+    fields: dict[str, Any] = field(default_factory=dict)
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """position: how far the stream was when the page was read."""
+
+    todos: list[str]
+    next_place: store.Place | None
+    position: int
+
+
+class TodoService:
+    def __init__(self, shards: Shards, log: EventLog, clock: Clock) -> None:
+        self._shards = shards
+        self._log = log
+        self._clock = clock
+        self._creations = {
+            name: Coalescer[CreateTodo, StoredAnswer](self._creator_on(name)) for name in shards.names()
+        }
+
+    async def create(self, command: CreateTodo) -> StoredAnswer:
+        """The answer to a creation: 201 with the new to-do, or 200 when the client's id is a to-do already.
+
+        Creations that arrive together share statements and a commit. Raises ListUnknown, IdempotencyKeyReused.
+        """
+        return await self._creations[self._shards.of(command.actor.user_id).name].submit(command)
+
+    async def page(
+        self, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int
+    ) -> Page:
+        return await self._shards.read(actor.user_id, self._page, actor, filters, after, limit)
+
+    async def get(self, user_id: str, todo_id: str) -> Todo:
+        """Raises TodoNotFound."""
+        row = await self._shards.read(user_id, store.find, user_id, todo_id)
+        if row is None:
+            raise TodoNotFound(todo_id=todo_id)
+        return store.todo_of(row)
+
+    async def change(self, actor: Actor, todo_id: str, wanted: dict[str, Any], expected_version: int | None) -> Todo:
+        """Give some fields new values. Raises TodoNotFound, VersionMismatch, ListUnknown; nothing is changed then."""
+        return await self._shards.transact(actor.user_id, self._change, actor, todo_id, wanted, expected_version)
+
+    async def put(self, actor: Actor, todo_id: str, fields: dict[str, Any], expected_version: int | None) -> Todo:
+        """Give all fields new values; what is left out gets its default."""
+        wanted = {name: fields.get(name, DEFAULTS.get(name)) for name in WRITABLE}
+        return await self.change(actor, todo_id, wanted, expected_version)
+
+    async def delete(self, actor: Actor, todo_id: str, expected_version: int | None) -> None:
+        """Raises TodoNotFound, VersionMismatch."""
+        await self._shards.transact(actor.user_id, self._delete, actor, todo_id, expected_version)
+
+    async def delete_all(self, actor: Actor, *, completed_only: bool) -> int:
+        """Delete all, or all that are completed; returns how many."""
+        return await self._shards.transact(actor.user_id, self._delete_all, actor, completed_only)
+
+    async def batch(
+        self, actor: Actor, operations: Sequence[Operation], idempotent: IdempotentRequest | None
+    ) -> StoredAnswer:
+        """All operations in order, or none: the first that cannot be done raises, with its place in the batch."""
+        return await self._shards.transact(actor.user_id, self._batch, actor, operations, idempotent)
+
+    async def history(self, user_id: str, todo_id: str, *, after: int, limit: int) -> list[Event]:
+        """What happened to a to-do, oldest first, deleted ones included. Raises TodoNotFound."""
+        events = await self._shards.read(user_id, self._log.of_subject, user_id, todo_id, after=after, limit=limit)
+        if not events and after == 0:
+            raise TodoNotFound(todo_id=todo_id)
+        return events
+
+    def _creator_on(self, shard: str):
+        async def create_batch(commands: Sequence[CreateTodo]) -> list[StoredAnswer]:
+            return await self._shards.named(shard).transact(self._create_many, commands)
+
+        return create_batch
+
+    async def _create_many(self, tx: Transaction, commands: Sequence[CreateTodo]) -> list[StoredAnswer]:
+        answers: list[StoredAnswer | None] = [None] * len(commands)
+        for index, command in enumerate(commands):
+            if command.idempotent is not None:
+                answers[index] = await find_answer(tx, command.idempotent)
+        own_ids = [(command.actor.user_id, command.todo_id) for command in commands if command.todo_id is not None]
+        existing = await store.find_many(tx, own_ids) if own_ids else {}
+        fresh: list[tuple[int, CreateTodo, Todo]] = []
+        now = now_text(self._clock)
+        for index, command in enumerate(commands):
+            if answers[index] is not None:
+                continue
+            known = existing.get((command.actor.user_id, command.todo_id)) if command.todo_id else None
+            if known is not None:
+                answers[index] = await self._answer(tx, command, known, status=200)
+                continue
+            await self._check_list(tx, command.actor.user_id, command.fields)
+            fresh.append((index, command, new_todo(command.todo_id or new_id(), command.fields, now)))
+
+        await self._add(tx, [(command.actor, todo) for _, command, todo in fresh], now)
+        for index, command, todo in fresh:
+            answers[index] = await self._answer(tx, command, todo, status=201)
+        return [answer for answer in answers if answer is not None]
+
+    async def _add(self, tx: Transaction, new: Sequence[tuple[Actor, Todo]], now: str) -> None:
+        """Store new to-dos with their events. Raises UniqueViolation when one id comes twice: then each goes alone."""
+        if not new:
+            return
+        appends = [
+            Append(actor.user_id, [NewEvent(TODO_CREATED, todo["id"], todo)], actor.session_id) for actor, todo in new
+        ]
+        positions = await self._log.append_many(tx, appends)
+        rows = [
+            (actor.user_id, position, first_reminder(todo, now), todo)
+            for (actor, todo), position in zip(new, positions, strict=True)
+        ]
+        await store.insert_many(tx, rows)
+
+    async def _answer(self, tx: Transaction, command: CreateTodo, todo: Todo, status: int) -> StoredAnswer:
+        url = f"{command.actor.base_url}/todos/{todo['id']}"
+        answer = StoredAnswer(status, to_json(shown(todo, command.actor.base_url)), url)
+        if command.idempotent is not None:
+            await store_answer(tx, command.idempotent, answer, self._clock)
+        return answer
+
+    async def _page(
+        self, tx: Transaction, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int
+    ) -> Page:
+        # In one snapshot, so that the tag of the page names exactly what is in it.
+        position = await self._log.position(tx, actor.user_id)
+        todos, place = await store.page(tx, actor.user_id, actor.base_url, filters, after, limit)
+        return Page(todos, place, position)
+
+    async def _change(
+        self, tx: Transaction, actor: Actor, todo_id: str, wanted: dict[str, Any], expected_version: int | None
+    ) -> Todo:
+        row = await store.find(tx, actor.user_id, todo_id)
+        if row is None:
+            raise TodoNotFound(todo_id=todo_id)
+        before = store.todo_of(row)
+        if expected_version is not None and expected_version != before["version"]:
+            raise VersionMismatch(todo_id=todo_id)
+        now = now_text(self._clock)
+        changes = changes_of(before, wanted, now)
+        if not changes:
+            return before
+        await self._check_list(tx, actor.user_id, changes)
+        after = {**before, **changes}
+        reminder = reminder_after_change(before, after, row["next_reminder_at"], now)
+        await store.replace(tx, actor.user_id, after, reminder)
+        await self._log.append(
+            tx, actor.user_id, [NewEvent(TODO_CHANGED, todo_id, changes)], actor=actor.session_id
+        )
+        return after
+
+    async def _delete(self, tx: Transaction, actor: Actor, todo_id: str, expected_version: int | None) -> None:
+        row = await store.find(tx, actor.user_id, todo_id)
+        if row is None:
+            raise TodoNotFound(todo_id=todo_id)
+        if expected_version is not None and expected_version != row["version"]:
+            raise VersionMismatch(todo_id=todo_id)
+        await self._remove(tx, actor, [todo_id])
+
+    async def _delete_all(self, tx: Transaction, actor: Actor, completed_only: bool) -> int:
+        ids = await store.ids(tx, actor.user_id, completed_only=completed_only)
+        if ids:
+            await self._remove(tx, actor, ids)
+        return len(ids)
+
+    async def _remove(self, tx: Transaction, actor: Actor, ids: Sequence[str]) -> None:
+        events = [NewEvent(TODO_DELETED, todo_id) for todo_id in ids]
+        await self._log.append(tx, actor.user_id, events, actor=actor.session_id)
+        await store.delete_many(tx, actor.user_id, ids)
+
+    async def _batch(
+        self, tx: Transaction, actor: Actor, operations: Sequence[Operation], idempotent: IdempotentRequest | None
+    ) -> StoredAnswer:
+        if idempotent is not None:
+            found = await find_answer(tx, idempotent)
+            if found is not None:
+                return found
+        results = []
+        for number, operation in enumerate(operations):
+            try:
+                todo = await self._operate(tx, actor, operation)
+            except (TodoNotFound, VersionMismatch, ListUnknown) as error:
+                error.detail = f"Operation {number}: {error.detail} Nothing of the batch was done."
+                raise
+            todo_id = operation.todo_id if todo is None else todo["id"]
+            view = None if todo is None else shown(todo, actor.base_url)
+            results.append({"op": operation.op, "id": todo_id, "todo": view})
+        answer = StoredAnswer(200, to_json({"results": results}))
+        if idempotent is not None:
+            await store_answer(tx, idempotent, answer, self._clock)
+        return answer
+
+    async def _operate(self, tx: Transaction, actor: Actor, operation: Operation) -> Todo | None:
+        if operation.op == "create":
+            return await self._create_one(tx, actor, operation)
+        assert operation.todo_id is not None
+        if operation.op == "update":
+            return await self._change(tx, actor, operation.todo_id, operation.fields, operation.expected_version)
+        await self._delete(tx, actor, operation.todo_id, operation.expected_version)
+        return None
+
+    async def _create_one(self, tx: Transaction, actor: Actor, operation: Operation) -> Todo:
+        if operation.todo_id is not None:
+            row = await store.find(tx, actor.user_id, operation.todo_id)
+            if row is not None:
+                return store.todo_of(row)
+        await self._check_list(tx, actor.user_id, operation.fields)
+        now = now_text(self._clock)
+        todo = new_todo(operation.todo_id or new_id(), operation.fields, now)
+        await self._add(tx, [(actor, todo)], now)
+        return todo
+
+    async def _check_list(self, tx: Transaction, user_id: str, fields: dict[str, Any]) -> None:
+        list_id = fields.get("list_id")
+        if list_id is not None and await list_store.find(tx, user_id, list_id) is None:
+            raise ListUnknown(errors=[FieldError("/list_id", "is not a list of yours")])
+
+
+def shown(todo: Todo, base_url: str) -> Todo:
+    """A to-do as clients see it."""
+    return {"id": todo["id"], "url": f"{base_url}/todos/{todo['id']}", **todo}

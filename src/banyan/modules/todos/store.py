@@ -1,0 +1,229 @@
+"""SQL of to-dos. Every function takes the transaction it works in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import (
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from banyan.infra.db.tables import batch
+from banyan.infra.db.transaction import Row, Transaction
+from banyan.infra.streams.log import as_json
+from banyan.modules.todos.model import Todo
+from banyan.modules.todos.tables import todos
+
+t = todos.c
+_COLUMNS = tuple(column.name for column in todos.columns)
+_FIELDS = tuple(name for name in _COLUMNS if name not in ("user_id", "created_position", "next_reminder_at"))
+
+_wanted = batch("wanted", "user_id", "id").subquery()
+_mine = and_(t.user_id == bindparam("user_id"), t.id == bindparam("todo_id"))
+
+_FIND = select(todos).where(_mine)
+_FIND_MANY = select(todos).join(_wanted, and_(t.user_id == _wanted.c.user_id, t.id == _wanted.c.id))
+_INSERT_MANY = insert(todos).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
+_UPDATE = (
+    update(todos)
+    .where(t.user_id == bindparam("of_user"), t.id == bindparam("todo_id"))
+    .values({name: bindparam(f"new_{name}") for name in (*_FIELDS[1:], "next_reminder_at")})
+)
+_LEAVE_LIST = (
+    update(todos)
+    .where(t.user_id == bindparam("of_user"), t.id == bindparam("todo_id"))
+    .values(list_id=None, updated_at=bindparam("new_updated_at"), version=bindparam("new_version"))
+)
+_SET_REMINDER = (
+    update(todos)
+    .where(t.user_id == bindparam("of_user"), t.id == bindparam("todo_id"))
+    .values(next_reminder_at=bindparam("new_next_reminder_at"))
+)
+_DELETE_MANY = delete(todos).where(
+    t.user_id == bindparam("user_id"), t.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+)
+_IDS = select(t.id).where(t.user_id == bindparam("user_id")).order_by(t.created_position)
+_COMPLETED_IDS = _IDS.where(t.completed.is_(True))
+_IDS_IN_LIST = _IDS.where(t.list_id == bindparam("list_id"))
+_ALL = select(todos).where(t.user_id == bindparam("user_id"))
+_DUE = (
+    select(t.user_id, t.id).where(t.next_reminder_at <= bindparam("now")).order_by(t.next_reminder_at).limit(bindparam("limit"))
+)
+_NEXT_REMINDER = select(func.min(t.next_reminder_at)).where(t.next_reminder_at.is_not(None))
+_ERASE = delete(todos).where(t.user_id == bindparam("user_id"))
+
+# One to-do as the JSON that clients read, made by the database.
+_JSON = func.json_object(
+    *(
+        argument
+        for name in _FIELDS
+        for argument in {
+            "id": ("id", t.id, "url", bindparam("base", type_=String) + literal_column("'/todos/'") + t.id),
+            "completed": ("completed", func.json(case((t.completed, "true"), else_="false"))),
+            "labels": ("labels", func.json(t.labels)),
+        }.get(name, (name, t[name]))
+    )
+).label("json")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which to-dos a page shows; None filters nothing. q: a text in title or notes, whatever the case."""
+
+    completed: bool | None = None
+    q: str | None = None
+    list_id: str | None = None
+    label: str | None = None
+    due_before: str | None = None
+    due_after: str | None = None
+
+    def shape(self) -> tuple[str, ...]:
+        """Which of the filters are used: each combination is one statement."""
+        return tuple(name for name in self.__slots__ if getattr(self, name) is not None)
+
+
+Place = tuple[int | None, int]
+"""Where a page ended: the last to-do's `order` and creation position."""
+
+
+async def find(tx: Transaction, user_id: str, todo_id: str) -> Row | None:
+    return await tx.one(_FIND, {"user_id": user_id, "todo_id": todo_id})
+
+
+async def find_many(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Todo]:
+    """The to-dos of these (user_id, id) that exist."""
+    rows = await tx.all(_FIND_MANY, {"wanted": as_json(keys)})
+    return {(row["user_id"], row["id"]): todo_of(row) for row in rows}
+
+
+async def insert_many(tx: Transaction, rows: Sequence[tuple[str, int, str | None, Todo]]) -> None:
+    """Insert to-dos given as (user_id, created_position, next_reminder_at, to-do), in one statement."""
+    values = []
+    for user_id, created_position, next_reminder_at, todo in rows:
+        extra = {"user_id": user_id, "created_position": created_position, "next_reminder_at": next_reminder_at}
+        row = {**todo, **extra, "labels": as_json(todo["labels"])}
+        values.append([row[name] for name in _COLUMNS])
+    await tx.run(_INSERT_MANY, {"rows": as_json(values)})
+
+
+async def replace(tx: Transaction, user_id: str, todo: Todo, next_reminder_at: str | None) -> None:
+    """Write all fields of a to-do that exists."""
+    values = {f"new_{name}": todo[name] for name in _FIELDS[1:]}
+    values["new_labels"] = as_json(todo["labels"])
+    key = {"of_user": user_id, "todo_id": todo["id"], "new_next_reminder_at": next_reminder_at}
+    await tx.run(_UPDATE, {**values, **key})
+
+
+async def leave_list(tx: Transaction, user_id: str, todo: Todo) -> None:
+    """Write that a to-do is in no list any more."""
+    key = {"of_user": user_id, "todo_id": todo["id"]}
+    await tx.run(_LEAVE_LIST, {**key, "new_updated_at": todo["updated_at"], "new_version": todo["version"]})
+
+
+async def set_reminder(tx: Transaction, user_id: str, todo_id: str, next_reminder_at: str | None) -> None:
+    await tx.run(_SET_REMINDER, {"of_user": user_id, "todo_id": todo_id, "new_next_reminder_at": next_reminder_at})
+
+
+async def delete_many(tx: Transaction, user_id: str, ids: Sequence[str]) -> None:
+    await tx.run(_DELETE_MANY, {"user_id": user_id, "ids": as_json(ids)})
+
+
+async def ids(tx: Transaction, user_id: str, *, completed_only: bool = False) -> list[str]:
+    rows = await tx.all(_COMPLETED_IDS if completed_only else _IDS, {"user_id": user_id})
+    return [row["id"] for row in rows]
+
+
+async def ids_in_list(tx: Transaction, user_id: str, list_id: str) -> list[str]:
+    return [row["id"] for row in await tx.all(_IDS_IN_LIST, {"user_id": user_id, "list_id": list_id})]
+
+
+async def page(
+    tx: Transaction, user_id: str, base_url: str, filters: Filters, after: Place | None, limit: int
+) -> tuple[list[str], Place | None]:
+    """A page in the order of GET /todos, each to-do as ready JSON, and the place to continue from (None at the end)."""
+    values: dict[str, Any] = {"user_id": user_id, "base": base_url, "limit": limit + 1}
+    for name in filters.shape():
+        values[name] = getattr(filters, name)
+    if filters.q is not None:
+        # Not casefold(): the databases' lower() must do the same to the other side.
+        values["q"] = "%" + filters.q.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    if after is not None:
+        values["after_position"] = after[1]
+        if after[0] is not None:
+            values["after_order"] = after[0]
+    statement = _page_statement(filters.shape(), None if after is None else after[0] is not None)
+    rows = await tx.all(statement, values)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return [row["json"] for row in rows], (rows[-1]["order"], rows[-1]["created_position"]) if more else None
+
+
+@lru_cache(maxsize=256)
+def _page_statement(shape: tuple[str, ...], after_ordered: bool | None) -> Select:
+    """The statement of one combination of filters; kept, so that it is compiled once."""
+    conditions = {
+        "completed": lambda: t.completed == bindparam("completed"),
+        "q": lambda: or_(
+            func.lower(t.title).like(bindparam("q"), escape="\\"), func.lower(t.notes).like(bindparam("q"), escape="\\")
+        ),
+        "list_id": lambda: t.list_id == bindparam("list_id"),
+        "label": lambda: _has_label(),
+        "due_before": lambda: t.due_at < bindparam("due_before"),
+        "due_after": lambda: t.due_at >= bindparam("due_after"),
+    }
+    statement = select(_JSON, t.order, t.created_position).where(t.user_id == bindparam("user_id"))
+    statement = statement.where(*(conditions[name]() for name in shape))
+    if after_ordered is True:
+        statement = statement.where(
+            t.order >= bindparam("after_order"),
+            or_(t.order > bindparam("after_order"), t.created_position < bindparam("after_position")),
+        )
+    elif after_ordered is False:
+        statement = statement.where(or_(t.order.is_not(None), t.created_position < bindparam("after_position")))
+    return statement.order_by(t.order.asc().nulls_first(), t.created_position.desc()).limit(bindparam("limit"))
+
+
+def _has_label():
+    labels = func.json_each(t.labels).table_valued("value", name="label_values")
+    return exists(select(literal(1)).select_from(labels).where(labels.c.value == bindparam("label")))
+
+
+async def due_reminders(tx: Transaction, now: str, limit: int) -> list[tuple[str, str]]:
+    """(user_id, todo_id) of what asks for attention by `now`, the longest waiting first."""
+    return [(row["user_id"], row["id"]) for row in await tx.all(_DUE, {"now": now, "limit": limit})]
+
+
+async def next_reminder_at(tx: Transaction) -> str | None:
+    return await tx.value(_NEXT_REMINDER)
+
+
+async def all_of(tx: Transaction, user_id: str) -> dict[str, dict[str, Any]]:
+    """Every to-do of a user by id, with its creation position: what the events must fold to."""
+    rows = await tx.all(_ALL, {"user_id": user_id})
+    return {row["id"]: {**todo_of(row), "created_position": row["created_position"]} for row in rows}
+
+
+async def erase(tx: Transaction, user_id: str) -> None:
+    await tx.run(_ERASE, {"user_id": user_id})
+
+
+def todo_of(row: Row) -> Todo:
+    todo = {name: row[name] for name in _FIELDS}
+    todo["completed"] = bool(todo["completed"])
+    todo["labels"] = from_json(todo["labels"])
+    return todo
