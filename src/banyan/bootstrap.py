@@ -53,6 +53,7 @@ from banyan.kernel.clock import Clock, SystemClock
 from banyan.modules.notifications import module as notifications
 from banyan.modules.todos import module as todos
 from banyan.modules.users import module as users
+from banyan.modules.users.contract import Users
 from banyan.settings import Settings
 from banyan.targets import MODULES, TARGETS, Target
 
@@ -119,11 +120,15 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         "foreign-commits": foreign_commits.loop(),
         "housekeeping": housekeeping_loop(infra.shards, infra.clock),
     }
-    loops = [process_loops[name] for name in target.loops] + [loop for module in modules for loop in module.loops]
+    loops = [process_loops[name] for name in target.loops] + [
+        loop for module in modules for loop in module.loops
+    ]
     checks: dict[str, Check] = {"database": _database_check(infra.shards)}
     for module in modules:
         checks |= module.checks
-    infra.metrics.gauge("banyan_live_streams", "Open event streams and sockets.", lambda: infra.live.open_streams)
+    infra.metrics.gauge(
+        "banyan_live_streams", "Open event streams and sockets.", lambda: infra.live.open_streams
+    )
     return Application(infra, modules, runners, relay, foreign_commits, loops, Readiness(checks))
 
 
@@ -176,7 +181,14 @@ def asgi(application: Application) -> ASGIApp:
         edge,
         allow_origins=list(settings.allowed_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "If-Match",
+            "If-None-Match",
+            "Idempotency-Key",
+            "Last-Event-ID",
+        ],
         expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id"],
         allow_credentials=True,
         max_age=600,
@@ -211,7 +223,9 @@ def _capabilities(settings: Settings, clock: Clock) -> Capabilities:
         origins=Origins(settings.allowed_origins),
         keys=keys,
         secret_box=SecretBox(secret),
-        passwords=PasswordHasher(pool, memory_kib=settings.argon2_memory_kib, passes=settings.argon2_iterations),
+        passwords=PasswordHasher(
+            pool, memory_kib=settings.argon2_memory_kib, passes=settings.argon2_iterations
+        ),
         token_issuer=TokenIssuer(
             keys, issuer=issuer, audience=AUDIENCE, lifetime=settings.access_token_lifetime, clock=clock
         ),
@@ -231,7 +245,7 @@ def _mail_transport(settings: Settings, clock: Clock) -> MailTransport:
         port=settings.smtp_port,
         sender=settings.mail_from,
         encryption=settings.smtp_security,
-        user=settings.smtp_user,
+        username=settings.smtp_user,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
     )
 
@@ -245,7 +259,7 @@ def _modules(infra: Capabilities, target: Target) -> list[Module]:
     return [built[name] for name in target.modules]
 
 
-def _users(modules: Sequence[Module]):
+def _users(modules: Sequence[Module]) -> Users:
     return next(module.contract for module in modules if module.name == "users")
 
 

@@ -59,14 +59,16 @@ class LoopRunner:
                 log.error("loop_failed", loop=loop.name, error=type(error).__name__, exc_info=True)
             if asyncio.get_running_loop().time() - started > SLOWEST_RESTART_SECONDS:
                 pause = FIRST_RESTART_SECONDS
-            await wait_for(self._stop, pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+            await wait_for(self._stop, pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, SLOWEST_RESTART_SECONDS)
 
 
-async def wait_for(signal: asyncio.Event, seconds: float) -> bool:
-    """Wait until the signal is set, at most so long. True when it was set."""
+async def wait_for(signal: asyncio.Event, seconds: float, *, stop: asyncio.Event | None = None) -> bool:
+    """Wait until the signal (or `stop`, when given) is set, at most so long. True when one was set."""
+    waits = [asyncio.ensure_future(one.wait()) for one in (signal, stop) if one is not None]
     try:
-        await asyncio.wait_for(signal.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
+        done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for wait in waits:
+            wait.cancel()

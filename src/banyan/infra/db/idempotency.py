@@ -9,7 +9,19 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, String, Table, bindparam, delete, insert, select
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 
 from banyan.infra.db.tables import Id, Instant, metadata
 from banyan.infra.db.transaction import Transaction
@@ -27,6 +39,7 @@ idempotency_keys = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("status", Integer, nullable=False),
     Column("location", String(2048)),
+    Column("etag", String(64)),
     Column("body", LargeBinary, nullable=False),
     Column("created_at", Instant, nullable=False),
     PrimaryKeyConstraint("user_id", "key"),
@@ -36,7 +49,9 @@ Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)
 _FIND = select(idempotency_keys).where(
     idempotency_keys.c.user_id == bindparam("user_id"), idempotency_keys.c.key == bindparam("key")
 )
-_STORE = insert(idempotency_keys).values({column.name: bindparam(column.name) for column in idempotency_keys.columns})
+_STORE = insert(idempotency_keys).values(
+    {column.name: bindparam(column.name) for column in idempotency_keys.columns}
+)
 _FORGET = delete(idempotency_keys).where(idempotency_keys.c.created_at < bindparam("before"))
 
 
@@ -59,14 +74,19 @@ class StoredAnswer:
     status: int
     body: bytes
     location: str | None = None
+    etag: str | None = None
 
 
-def idempotent_request(user_id: str, key: str | None, operation: str, body: bytes) -> IdempotentRequest | None:
+def idempotent_request(
+    user_id: str, key: str | None, operation: str, body: bytes
+) -> IdempotentRequest | None:
     """The request to remember; None when the client sent no key. Raises InvalidInput for a key that cannot be kept."""
     if key is None:
         return None
     if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
-        fault = FieldError("header/Idempotency-Key", f"must be 1 to {MAX_KEY_CHARS} printable ASCII characters")
+        fault = FieldError(
+            "header/Idempotency-Key", f"must be 1 to {MAX_KEY_CHARS} printable ASCII characters"
+        )
         raise InvalidInput(errors=[fault])
     fingerprint = hashlib.sha256(operation.encode() + b"\n" + body).hexdigest()
     return IdempotentRequest(user_id, key, fingerprint)
@@ -79,10 +99,12 @@ async def find_answer(tx: Transaction, request: IdempotentRequest) -> StoredAnsw
         return None
     if row["fingerprint"] != request.fingerprint:
         raise IdempotencyKeyReused()
-    return StoredAnswer(row["status"], row["body"], row["location"])
+    return StoredAnswer(row["status"], row["body"], row["location"], row["etag"])
 
 
-async def store_answer(tx: Transaction, request: IdempotentRequest, answer: StoredAnswer, clock: Clock) -> None:
+async def store_answer(
+    tx: Transaction, request: IdempotentRequest, answer: StoredAnswer, clock: Clock
+) -> None:
     """Remember the answer, in the transaction of its effect."""
     await tx.run(
         _STORE,
@@ -92,6 +114,7 @@ async def store_answer(tx: Transaction, request: IdempotentRequest, answer: Stor
             "fingerprint": request.fingerprint,
             "status": answer.status,
             "location": answer.location,
+            "etag": answer.etag,
             "body": answer.body,
             "created_at": now_text(clock),
         },

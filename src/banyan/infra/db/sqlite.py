@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar, cast
@@ -79,7 +79,9 @@ class _Unit:
 
     __slots__ = ("context", "error", "events", "future", "make", "result")
 
-    def __init__(self, make: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]], future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, make: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]], future: asyncio.Future[Any]
+    ) -> None:
         self.make = make
         self.future = future
         self.context = contextvars.copy_context()
@@ -114,7 +116,9 @@ class SqliteDatabase:
     max_waiting: most units that may wait for the writer; one more is answered Unavailable at once.
     """
 
-    def __init__(self, path: Path, *, name: str = "main", readers: int = 2, max_waiting: int = 20_000) -> None:
+    def __init__(
+        self, path: Path, *, name: str = "main", readers: int = 2, max_waiting: int = 20_000
+    ) -> None:
         self.name = name
         self.path = path
         self._readers = readers
@@ -130,11 +134,15 @@ class SqliteDatabase:
         self._loop = asyncio.get_running_loop()
         self._on_commit = on_commit
         writer = connect(self.path)
-        self._threads = [threading.Thread(target=self._write_loop, args=(writer,), name=f"{self.name}-writer", daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._write_loop, args=(writer,), name=f"{self.name}-writer", daemon=True)
+        ]
         for number in range(self._readers):
             reader = connect(self.path, read_only=True)
             self._threads.append(
-                threading.Thread(target=self._read_loop, args=(reader,), name=f"{self.name}-reader-{number}", daemon=True)
+                threading.Thread(
+                    target=self._read_loop, args=(reader,), name=f"{self.name}-reader-{number}", daemon=True
+                )
             )
         self._open = True
         for thread in self._threads:
@@ -173,7 +181,9 @@ class SqliteDatabase:
             self._loop.call_soon_threadsafe(_settle_all, units, self._on_commit)
         connection.close()
 
-    def _commit_together(self, connection: sqlite3.Connection, tx: SqliteTransaction, units: list[_Unit]) -> None:
+    def _commit_together(
+        self, connection: sqlite3.Connection, tx: SqliteTransaction, units: list[_Unit]
+    ) -> None:
         """Run and commit the units as one transaction; if that fails as a whole, each as its own."""
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -216,7 +226,11 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with Banyan's settings. Raises Unavailable when the file cannot be opened."""
     try:
         connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+            path,
+            timeout=BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
         )
         connection.row_factory = sqlite3.Row
         # SQLite's own lower() knows ASCII only.
@@ -233,8 +247,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _lower(text: object) -> object:
-    return text.lower() if isinstance(text, str) else text
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
 
 
 def translate(error: sqlite3.Error) -> BanyanError:
@@ -244,7 +258,9 @@ def translate(error: sqlite3.Error) -> BanyanError:
         return UniqueViolation(str(error).removeprefix("UNIQUE constraint failed: "))
     if name.startswith("SQLITE_FULL"):
         return StorageFull()
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
+    if name.startswith(
+        ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+    ):
         return Unavailable(f"The database cannot be used at the moment ({name}).")
     raise error
 
@@ -266,7 +282,7 @@ def _drive(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a unit of work may only await its own transaction: move other waiting outside of it")
 
 
-def _batches(queue: SimpleQueue[_Unit | None], most: int):
+def _batches(queue: SimpleQueue[_Unit | None], most: int) -> Iterator[list[_Unit]]:
     """All that waits, at most `most` at a time; blocks while nothing does; ends at the closing mark."""
     closing = False
     while not closing:

@@ -32,4 +32,6 @@ def batch(name: str, *columns: str) -> Select:
     The parameter is JSON text: an array with one array a row, its values in the order of `columns`.
     """
     each = func.json_each(bindparam(name)).table_valued("value", name=name)
-    return select(*(func.json_extract(each.c.value, f"$[{i}]").label(column) for i, column in enumerate(columns)))
+    return select(
+        *(func.json_extract(each.c.value, f"$[{i}]").label(column) for i, column in enumerate(columns))
+    )

@@ -1,8 +1,8 @@
 """Who may call an operation. Every route declares one of these rules; the test run fails for one that does not.
 
-    public          anybody
-    Caller          a signed-in user; the operation sees only what belongs to them
-    Administrator   a signed-in user whose role is admin
+public          anybody
+Caller          a signed-in user; the operation sees only what belongs to them
+Administrator   a signed-in user whose role is admin
 """
 
 from typing import Annotated
@@ -15,7 +15,9 @@ from banyan.infra.auth.revocations import Revocations
 from banyan.infra.auth.token_cache import VerifiedTokenCache
 from banyan.kernel.errors import Forbidden, Unauthenticated
 
-_oauth2 = OAuth2PasswordBearer(tokenUrl="/auth/token", refreshUrl="/auth/token", scheme_name="password", auto_error=False)
+_oauth2 = OAuth2PasswordBearer(
+    tokenUrl="/auth/token", refreshUrl="/auth/token", scheme_name="password", auto_error=False
+)
 
 
 class Gate:
@@ -42,7 +44,9 @@ async def public() -> None:
     """Anybody may call this."""
 
 
-async def signed_in(request: Request, _documented: Annotated[str | None, Depends(_oauth2)] = None) -> Principal:
+async def signed_in(
+    request: Request, _documented: Annotated[str | None, Depends(_oauth2)] = None
+) -> Principal:
     return request.scope["banyan.gate"].principal_of(request.headers.get("authorization"))
 
 

@@ -18,7 +18,12 @@ def base_url_of(scope: Scope) -> str:
     """`http://host:port` as the client wrote it; the socket's own address when it wrote none that is plain."""
     host = header(scope["headers"], b"host") or b""
     text = host.decode("latin-1")
-    if not text or len(text) > 255 or not all(c.isalnum() or c in ".-:[]_" for c in text) or not text.isascii():
+    if (
+        not text
+        or len(text) > 255
+        or not all(c.isalnum() or c in ".-:[]_" for c in text)
+        or not text.isascii()
+    ):
         server = scope.get("server") or ("localhost", None)
         text = f"{server[0]}:{server[1]}" if server[1] else server[0]
     scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
@@ -49,7 +54,9 @@ class ClientAddress:
             proto = header(scope["headers"], b"x-forwarded-proto")
             if proto in (b"https", b"http"):
                 secure = proto == b"https"
-                scope["scheme"] = ("wss" if secure else "ws") if scope["type"] == "websocket" else proto.decode()
+                scope["scheme"] = (
+                    ("wss" if secure else "ws") if scope["type"] == "websocket" else proto.decode()
+                )
         scope["banyan.address"] = address[:64]
 
     def _is_trusted(self, address: str) -> bool:

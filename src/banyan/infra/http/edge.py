@@ -1,13 +1,12 @@
 """The edge: the outermost ASGI layer of a process.
 
-    every request → trace, address, base URL → limits → hot route? ── yes → token → lean handler → answer
-                                                        └── no → cross-site check, body limit → the application
-                  ← security headers, request id, metrics, problem+json for whatever went wrong ←
+every request → trace, address, base URL → limits → hot route? ── yes → token → lean handler → answer
+                                                    └── no → cross-site check, body limit → the application
+              ← security headers, request id, metrics, problem+json for whatever went wrong ←
 """
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,6 +34,8 @@ SECURITY_HEADERS: Headers = [
 HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 # Probes and scrapes come often, from one address, and must be answered whatever else goes on.
 UNLIMITED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+# What nginx logs for a client that did not wait; nobody receives it.
+CLIENT_CLOSED_REQUEST = 499
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -101,41 +102,41 @@ class Edge:
             return await handler(HotRequest(scope, receive, principal))
         except BanyanError as error:
             return Answer(*problem(error))
-        except Exception:
-            log.exception("request_failed", path=scope["path"], method=scope["method"])
-            return Answer(*problem(BanyanError("Something went wrong here; it has been logged.")))
+        except Exception as error:
+            return _failure(scope, error)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
         status = 0
-        request_id = new_id().encode()
+        streams = False
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
+        async def send_completed(message: Message) -> None:
+            nonlocal status, streams
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _completed(list(message.get("headers", ())), scope, request_id)
+                streams = header(message["headers"], b"content-type") == b"text/event-stream; charset=utf-8"
+                message["headers"] = _completed(list(message["headers"]), scope)
             await send(message)
 
+        answer: Answer | None = None
         try:
             if scope["path"] not in UNLIMITED:
                 await self._take("address", scope["banyan.address"], self._address_rate)
             self._refuse_large(scope)
             if scope["method"] not in SAFE_METHODS:
                 self._refuse_cross_site(scope)
-            await self._app(scope, limited(receive, self._max_body_bytes), send_with_headers)
+            await self._app(scope, limited(receive, self._max_body_bytes), send_completed)
         except ClientGone:
-            status = 499
+            status = CLIENT_CLOSED_REQUEST
         except BanyanError as error:
-            if status:
-                raise
-            await _send(Answer(*problem(error)), scope, send_with_headers)
-        except Exception:
-            log.exception("request_failed", path=scope["path"], method=scope["method"])
-            if not status:
-                answer = Answer(*problem(BanyanError("Something went wrong here; it has been logged.")))
-                await _send(answer, scope, send_with_headers)
-        route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.observe(scope["method"], route, status, started)
+            answer = Answer(*problem(error))
+        except Exception as error:
+            answer = _failure(scope, error)
+        if answer is not None and not status:
+            status = answer.status
+            await _send(answer, scope, send)
+        if not streams:  # how long a stream was open says nothing about how fast we are
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.observe(scope["method"], route, status, started)
 
     async def _take(self, kind: str, who: str, rate: Rate) -> None:
         decision = await self._limiter.take(f"{kind}:{who}", rate)
@@ -146,34 +147,53 @@ class Edge:
         """Refuse by the declared length, before anything of the body is read."""
         length = header(scope["headers"], b"content-length")
         if length is not None and length.isdigit() and int(length) > self._max_body_bytes:
-            raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that this server accepts.")
+            raise TooLarge(
+                f"The body is larger than the {self._max_body_bytes} bytes that this server accepts."
+            )
 
     def _refuse_cross_site(self, scope: Scope) -> None:
         site = header(scope["headers"], b"sec-fetch-site")
         origin = header(scope["headers"], b"origin")
-        if site == b"cross-site" or (site is None and origin is not None):
-            if origin is None or not self._origins.allows(origin.decode("latin-1"), scope["banyan.base_url"]):
-                raise Forbidden("Another site may not change anything here; see BANYAN_ALLOWED_ORIGINS.")
+        if site != b"cross-site" and (site is not None or origin is None):
+            return
+        if origin is None or not self._origins.allows(origin.decode("latin-1"), scope["banyan.base_url"]):
+            raise Forbidden("Another site may not change anything here; see BANYAN_ALLOWED_ORIGINS.")
 
 
-def _completed(headers: list[tuple[bytes, bytes]], scope: Scope, request_id: bytes) -> list[tuple[bytes, bytes]]:
+def _failure(scope: Scope, error: Exception) -> Answer:
+    """The answer to a request that failed by our fault; the log and the answer carry the same request id."""
+    request_id = _request_id(scope).decode()
+    log.error(
+        "request_failed", path=scope["path"], method=scope["method"], request_id=request_id, exc_info=error
+    )
+    return Answer(
+        *problem(BanyanError("Something went wrong here; it has been logged under this X-Request-Id."))
+    )
+
+
+def _request_id(scope: Scope) -> bytes:
+    made = scope.get("banyan.request_id")
+    if made is None:
+        made = scope["banyan.request_id"] = new_id().encode()
+    return made
+
+
+def _completed(headers: Headers, scope: Scope) -> Headers:
     """The headers of an answer, with those that every answer has."""
-    names = {name.lower() for name, _ in headers}
-    headers.extend(SECURITY_HEADERS)
-    headers.append((b"x-request-id", request_id))
-    if b"content-security-policy" not in names:
+    if header(headers, b"content-security-policy") is None:
         headers.append((b"content-security-policy", API_CSP))
-    if b"cache-control" not in names:
+    if header(headers, b"cache-control") is None:
         headers.append((b"cache-control", b"no-store"))
     if scope["banyan.base_url"].startswith("https://"):
         headers.append(HSTS)
+    headers.extend(SECURITY_HEADERS)
+    headers.append((b"x-request-id", _request_id(scope)))
     return headers
 
 
 async def _send(answer: Answer, scope: Scope, send: Send) -> None:
-    headers: list[Any] = [*answer.headers]
+    headers = _completed(list(answer.headers), scope)
     if answer.status != 304:
         headers.append((b"content-length", b"%d" % len(answer.body)))
-    headers.extend(SECURITY_HEADERS)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})

@@ -68,7 +68,9 @@ IdText = Annotated[
     str,
     _Strict(),
     AfterValidator(_canonical_id),
-    WithJsonSchema({"type": "string", "format": "uuid", "examples": ["01890a5d-ac96-774b-bcce-b302099a8057"]}),
+    WithJsonSchema(
+        {"type": "string", "format": "uuid", "examples": ["01890a5d-ac96-774b-bcce-b302099a8057"]}
+    ),
 ]
 """A UUID, in canonical form afterwards."""
 

@@ -23,7 +23,9 @@ CHECK_TIMEOUT_SECONDS = 1.0
 class Health(View):
     status: str = Field(examples=["ok"], description="`ok`, `degraded` or `stopping`.")
     version: str = Field(examples=["0.1.0"])
-    checks: dict[str, str] = Field(examples=[{"database": "ok"}], description="Each part: `ok`, or what is the matter.")
+    checks: dict[str, str] = Field(
+        examples=[{"database": "ok"}], description="Each part: `ok`, or what is the matter."
+    )
 
 
 class Readiness:
@@ -60,7 +62,13 @@ def health_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         """A friendly summary, always 200 while the process can answer."""
         return await readiness.report()
 
-    @api.get("/livez", dependencies=[Public], summary="Is the process alive", response_class=Response, responses=_text)
+    @api.get(
+        "/livez",
+        dependencies=[Public],
+        summary="Is the process alive",
+        response_class=Response,
+        responses=_text,
+    )
     async def livez() -> Response:
         return Response("ok\n", media_type="text/plain")
 
@@ -78,11 +86,19 @@ def health_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
             raise Unavailable(f"This process is {report.status}.")
         return Response("ok\n", media_type="text/plain")
 
-    @api.get("/metrics", dependencies=[Public], summary="Prometheus metrics", response_class=Response, responses=_text)
+    @api.get(
+        "/metrics",
+        dependencies=[Public],
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses=_text,
+    )
     async def metrics_page() -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return api
 
 
-_text: dict[int | str, dict[str, object]] = {200: {"description": "Plain text", "content": {"text/plain": {}}}}
+_text: dict[int | str, dict[str, object]] = {
+    200: {"description": "Plain text", "content": {"text/plain": {}}}
+}

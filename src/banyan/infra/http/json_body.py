@@ -17,7 +17,9 @@ def require_json(content_type: bytes | None) -> None:
     if content_type is None or content_type == b"application/json":
         return
     media_type = content_type.split(b";")[0].strip().lower()
-    if media_type != b"application/json" and not (media_type.startswith(b"application/") and media_type.endswith(b"+json")):
+    if media_type != b"application/json" and not (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    ):
         raise UnsupportedMediaType()
 
 

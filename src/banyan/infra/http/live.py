@@ -34,14 +34,19 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
         summary="Live updates (Server-Sent Events)",
         response_class=Response,
         responses={
-            200: {"description": "A stream of events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            200: {
+                "description": "A stream of events",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
             **problems(401),
         },
     )
     async def stream_events(
         caller: Caller,
         since: Annotated[str | None, Query(description="A cursor to continue from.", max_length=200)] = None,
-        last_event_id: Annotated[str | None, Header(description="The same, as browsers send it.", max_length=200)] = None,
+        last_event_id: Annotated[
+            str | None, Header(description="The same, as browsers send it.", max_length=200)
+        ] = None,
     ) -> Response:
         """Everything that changes for the caller, from now or from a cursor on, each once and in order.
 
@@ -98,7 +103,11 @@ async def _as_sse(hub: LiveHub, subscription: Subscription, since: Cursor | None
         if message is None:
             yield b": still here\n\n"
         else:
-            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (message.cursor.encode(), _name(message).encode(), to_json(_content(message)))
+            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (
+                message.cursor.encode(),
+                _name(message).encode(),
+                to_json(_content(message)),
+            )
 
 
 async def _talk(websocket: WebSocket, hub: LiveHub, subscription: Subscription, since: Cursor | None) -> None:

@@ -55,7 +55,9 @@ def _problems_only(document: dict[str, Any]) -> None:
         for operation in operations.values():
             for status, answer in operation.get("responses", {}).items():
                 if status[:1] in "45" and "application/problem+json" in answer.get("content", {}):
-                    answer["content"] = {"application/problem+json": answer["content"]["application/problem+json"]}
+                    answer["content"] = {
+                        "application/problem+json": answer["content"]["application/problem+json"]
+                    }
     schemas = document.get("components", {}).get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

@@ -49,7 +49,9 @@ FRAMEWORK_ERRORS: dict[int, type[BanyanError]] = {
 
 
 class FieldProblem(BaseModel):
-    pointer: str = Field(examples=["/title"], description="JSON pointer into the body, or `query/…`, `header/…`, `path/…`.")
+    pointer: str = Field(
+        examples=["/title"], description="JSON pointer into the body, or `query/…`, `header/…`, `path/…`."
+    )
     detail: str = Field(examples=["String should have at least 1 character"])
 
 

@@ -55,7 +55,9 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def serve(app: ASGIApp, sock: socket.socket, *, on_stopping: Callable[[], None], shutdown_timeout_seconds: int) -> None:
+def serve(
+    app: ASGIApp, sock: socket.socket, *, on_stopping: Callable[[], None], shutdown_timeout_seconds: int
+) -> None:
     """Serve until a signal; returns when everything is closed. Raises StartFailed."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     config = uvicorn.Config(

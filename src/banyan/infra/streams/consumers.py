@@ -107,7 +107,13 @@ _DUE = (
     .limit(100)
 )
 _PARKED = (
-    select(events, failed_events.c.attempts, failed_events.c.consumer, failed_events.c.error, failed_events.c.state)
+    select(
+        events,
+        failed_events.c.attempts,
+        failed_events.c.consumer,
+        failed_events.c.error,
+        failed_events.c.state,
+    )
     .select_from(_with_event)
     .order_by(failed_events.c.next_try_at)
     .limit(1000)
@@ -164,11 +170,11 @@ class ConsumerRunner:
     async def _apply_all(self, tx: Transaction, wanted: list[Event]) -> None:
         keys = sorted({(event.user_id, event.stream) for event in wanted})
         rows = await tx.all(_APPLIED, {"wanted": as_json(keys), "consumer": self.consumer.name})
-        applied = {(row["user_id"], row["stream"]): row["position"] for row in rows}
+        applied: dict[tuple[str, str], int] = {(row["user_id"], row["stream"]): row["position"] for row in rows}
         moved: dict[tuple[str, str], int] = {}
         for event in wanted:
             key = (event.user_id, event.stream)
-            if event.position <= moved.get(key, applied.get(key, 0)):
+            if event.position <= moved.get(key) or applied.get(key, 0):
                 continue
             continue_trace(event.trace)
             await self.consumer.handle(tx, event)
@@ -201,7 +207,12 @@ class ConsumerRunner:
             "error": type(error).__name__,
         }
         log.warning(
-            "event_set_aside", consumer=self.consumer.name, event_id=event.id, type=event.type, exc_info=True, **facts
+            "event_set_aside",
+            consumer=self.consumer.name,
+            event_id=event.id,
+            type=event.type,
+            exc_info=error,
+            **facts,
         )
         await self._shards.transact(event.user_id, self._store_failure, event, facts)
 

@@ -41,7 +41,13 @@ def parse_cursor(text: str, streams: Sequence[str]) -> Cursor:
         return cursor
     for part in text.split("-"):
         stream, dot, digits = part.partition(".")
-        if not dot or stream not in streams or stream in cursor or not digits.isascii() or not digits.isdigit():
+        if (
+            not dot
+            or stream not in streams
+            or stream in cursor
+            or not digits.isascii()
+            or not digits.isdigit()
+        ):
             raise InvalidCursor()
         if len(digits) > 18:
             raise InvalidCursor()
@@ -142,7 +148,9 @@ class LiveHub:
         """Begin to listen. Raises RateLimited when the user has too many open streams. Close it with `close`."""
         subscriptions = self._by_user.setdefault(user_id, set())
         if len(subscriptions) >= self._max_per_user:
-            raise RateLimited("Too many open streams for one account: close some first.", retry_after_seconds=10)
+            raise RateLimited(
+                "Too many open streams for one account: close some first.", retry_after_seconds=10
+            )
         subscription = Subscription(user_id, session_id)
         subscriptions.add(subscription)
         if self._draining:
@@ -211,7 +219,9 @@ class LiveHub:
     async def _unseen(self, user_id: str, cursor: Cursor) -> AsyncIterator[Event]:
         for stream, log in self._logs.items():
             while True:
-                events = await self._shards.read(user_id, log.read, user_id, after=cursor[stream], limit=READ_BATCH)
+                events = await self._shards.read(
+                    user_id, log.read, user_id, after=cursor[stream], limit=READ_BATCH
+                )
                 for event in events:
                     yield event
                 if len(events) < READ_BATCH:

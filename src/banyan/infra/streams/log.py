@@ -48,7 +48,10 @@ _OF_SUBJECT = (
     .limit(bindparam("limit"))
 )
 _PAST_SEQUENCE = (
-    select(events).where(events.c.sequence > bindparam("after")).order_by(events.c.sequence).limit(bindparam("limit"))
+    select(events)
+    .where(events.c.sequence > bindparam("after"))
+    .order_by(events.c.sequence)
+    .limit(bindparam("limit"))
 )
 _LAST_SEQUENCE = select(func.coalesce(func.max(events.c.sequence), 0))
 _ERASE = delete(events).where(
@@ -73,7 +76,9 @@ class EventLog:
         self.stream = stream
         self._clock = clock
 
-    async def append(self, tx: Transaction, user_id: str, new: Sequence[NewEvent], *, actor: str | None = None) -> int:
+    async def append(
+        self, tx: Transaction, user_id: str, new: Sequence[NewEvent], *, actor: str | None = None
+    ) -> int:
         """Append the events of one user at the next positions; returns the last position.
 
         They become visible when `tx` commits, together with the change that they tell of.
@@ -91,7 +96,9 @@ class EventLog:
             counts[entry.user_id] = counts.get(entry.user_id, 0) + len(entry.events)
         # Sorted, so that two batches lock the same streams in the same order and cannot deadlock.
         wanted = [[user_id, self.stream, counts[user_id]] for user_id in sorted(counts)]
-        ends = {row["user_id"]: row["position"] for row in await tx.all(_ADVANCE, {"wanted": as_json(wanted)})}
+        ends = {
+            row["user_id"]: row["position"] for row in await tx.all(_ADVANCE, {"wanted": as_json(wanted)})
+        }
         following = {user_id: ends[user_id] - counts[user_id] for user_id in counts}
 
         at = now_text(self._clock)
@@ -126,14 +133,22 @@ class EventLog:
 
     async def read(self, tx: Transaction, user_id: str, *, after: int, limit: int = 500) -> list[Event]:
         """The events past `after`, oldest first."""
-        rows = await tx.all(_READ, {"user_id": user_id, "stream": self.stream, "after": after, "limit": limit})
+        rows = await tx.all(
+            _READ, {"user_id": user_id, "stream": self.stream, "after": after, "limit": limit}
+        )
         return [from_row(row) for row in rows]
 
     async def of_subject(
         self, tx: Transaction, user_id: str, subject: str, *, after: int = 0, limit: int = 500
     ) -> list[Event]:
         """What happened to one thing, oldest first, past a position."""
-        values = {"user_id": user_id, "stream": self.stream, "subject": subject, "after": after, "limit": limit}
+        values = {
+            "user_id": user_id,
+            "stream": self.stream,
+            "subject": subject,
+            "after": after,
+            "limit": limit,
+        }
         return [from_row(row) for row in await tx.all(_OF_SUBJECT, values)]
 
     async def erase(self, tx: Transaction, user_id: str, *, before: int) -> int:

@@ -58,7 +58,9 @@ async def _rebuild(tx: Transaction, projection: Projection, user_id: str) -> int
     ends: dict[str, int] = {}
     applied, after = 0, 0
     while True:
-        page = await tx.all(_EVENTS, {"user_id": user_id, "streams": streams, "after": after, "limit": READ_BATCH})
+        page = await tx.all(
+            _EVENTS, {"user_id": user_id, "streams": streams, "after": after, "limit": READ_BATCH}
+        )
         for event in map(from_row, page):
             after, ends[event.stream] = event.sequence, event.position
             if consumer.wants(event) and (event.stream, event.position) not in set_aside:

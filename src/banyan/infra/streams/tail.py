@@ -19,7 +19,9 @@ _PAST = (
 )
 
 
-async def newest(tx: Transaction, limit: int, user_id: str | None = None, stream: str | None = None) -> list[Event]:
+async def newest(
+    tx: Transaction, limit: int, user_id: str | None = None, stream: str | None = None
+) -> list[Event]:
     """The last `limit` events of the shard, oldest first; of one user or one stream when asked."""
     rows = await tx.all(_NEWEST, {"limit": limit, "user_id": user_id, "stream": stream})
     return [from_row(row) for row in reversed(rows)]

@@ -6,6 +6,7 @@ change was stored without its event, or an event without its change.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -29,7 +30,9 @@ _USERS = (
     .limit(bindparam("limit"))
 )
 _COUNT_USERS = select(func.count(streams.c.user_id.distinct()))
-_INBOX = select(inbox.c.stream, inbox.c.consumer, inbox.c.position).where(inbox.c.user_id == bindparam("user_id"))
+_INBOX = select(inbox.c.stream, inbox.c.consumer, inbox.c.position).where(
+    inbox.c.user_id == bindparam("user_id")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ async def _whole_stream(tx: Transaction, log: EventLog, user_id: str) -> list[Ev
 def _position_faults(user_id: str, stream: str, events: Sequence[Event], end: int) -> list[Difference]:
     """Positions follow each other up to the stream's own; the log of an erased account may begin later than 1."""
     faults: list[Difference] = []
-    for before, event in zip(events, events[1:], strict=False):
+    for before, event in pairwise(events):
         if event.position != before.position + 1:
             faults.append(Difference(user_id, stream, "positions", before.position + 1, event.position))
     last = events[-1].position if events else 0
@@ -144,7 +147,11 @@ def _fold_faults(user_id: str, fold: Fold, events: Sequence[Event], stored: Stat
             fold.apply(folded, event)
         except Exception as error:
             place = f"event/{event.position}"
-            return [Difference(user_id, fold.stream, place, f"{event.type}: {type(error).__name__}", "(not compared)")]
+            return [
+                Difference(
+                    user_id, fold.stream, place, f"{event.type}: {type(error).__name__}", "(not compared)"
+                )
+            ]
     return [
         Difference(user_id, fold.stream, place, by_log, by_tables)
         for place, by_log, by_tables in differences(folded, stored)
@@ -157,7 +164,13 @@ def differences(folded: State, stored: State) -> list[tuple[str, Any, Any]]:
     for key in sorted(folded.keys() | stored.keys()):
         by_log, by_tables = folded.get(key), stored.get(key)
         if by_log is None or by_tables is None:
-            found.append((key, by_log if by_log is not None else ABSENT, by_tables if by_tables is not None else ABSENT))
+            found.append(
+                (
+                    key,
+                    by_log if by_log is not None else ABSENT,
+                    by_tables if by_tables is not None else ABSENT,
+                )
+            )
             continue
         for name in sorted(by_log.keys() | by_tables.keys()):
             left, right = by_log.get(name, ABSENT), by_tables.get(name, ABSENT)

@@ -8,7 +8,6 @@ import structlog
 
 from banyan.infra.telemetry.trace import current_traceparent
 
-
 # Without the values of local variables: they hold passwords, tokens and what people wrote.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)

@@ -20,7 +20,10 @@ class HttpMetrics:
             registry=registry,
         )
         self._answers = Counter(
-            "banyan_http_requests", "Answers by route and status.", ["method", "route", "status"], registry=registry
+            "banyan_http_requests",
+            "Answers by route and status.",
+            ["method", "route", "status"],
+            registry=registry,
         )
         self._children: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[], None]]] = {}
 
@@ -28,7 +31,9 @@ class HttpMetrics:
         """started: `time.perf_counter()` at the beginning."""
         child = self._children.get((method, route, status))
         if child is None:
-            known = method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"
+            known = (
+                method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"
+            )
             child = (
                 self._duration.labels(known, route).observe,
                 self._answers.labels(known, route, str(status)).inc,

@@ -22,15 +22,16 @@ from banyan.modules.todos.views import TodoCreate, TodoQuery
 
 _CREATE = TypeAdapter(TodoCreate)
 _QUERY = TypeAdapter(TodoQuery)
-_NO_QUERY = TodoQuery()
+_NO_QUERY = _QUERY.validate_python({})
 
 # A browser may keep the list, and must ask each time whether it is still true.
 PRIVATE = (b"cache-control", b"private, no-cache")
-NO_STORE = (b"cache-control", b"no-store")
 
 
 class HotTodos:
-    def __init__(self, service: TodoService, positions: Positions, cursors: CursorSigner, cache: ResponseCache) -> None:
+    def __init__(
+        self, service: TodoService, positions: Positions, cursors: CursorSigner, cache: ResponseCache
+    ) -> None:
         self._service = service
         self._positions = positions
         self._cursors = cursors
@@ -69,12 +70,17 @@ class HotTodos:
             actor.user_id, None if key is None else key.decode("latin-1"), "POST /todos", body
         )
         answer = await self._service.create(CreateTodo(actor, todo_id, fields, idempotent))
-        return Answer(answer.status, created_headers(answer.location, answer.body), answer.body)
+        headers: Headers = [JSON]
+        if answer.location is not None and answer.etag is not None:
+            headers += [(b"location", answer.location.encode()), (b"etag", answer.etag.encode())]
+        return Answer(answer.status, headers, answer.body)
 
     async def _load(self, request: HotRequest, key: tuple[bytes, str]) -> Entry:
         query = parse_query(request.query)
         actor = actor_of(request)
-        filters = Filters(query.completed, query.q, query.list, query.label, query.due_before, query.due_after)
+        filters = Filters(
+            query.completed, query.q, query.list, query.label, query.due_before, query.due_after
+        )
         purpose = "todos?" + repr(filters)
         after = None
         if query.cursor is not None:
@@ -119,13 +125,3 @@ def next_link(url: str, query: bytes, cursor: str) -> bytes:
     """The `Link` header of the next page (RFC 8288): the same query with another cursor."""
     kept = [part for part in query.decode("ascii").split("&") if part and not part.startswith("cursor=")]
     return f'<{url}?{"&".join([*kept, "cursor=" + cursor])}>; rel="next"'.encode()
-
-
-def created_headers(location: str | None, body: bytes) -> Headers:
-    headers: Headers = [JSON, NO_STORE]
-    if location is not None:
-        headers.append((b"location", location.encode()))
-    # The version is the last field of a to-do.
-    version = body[body.rindex(b":") + 1 : -1]
-    headers.append((b"etag", b'"' + version + b'"'))
-    return headers

@@ -14,7 +14,9 @@ from banyan.modules.todos.model import ListNotFound, TodoList
 from banyan.modules.todos.views import ListCreate, ListPatch, ListView
 
 ListId = Annotated[str, Path(description="The list's id.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])]
-IfMatch = Annotated[str | None, Header(description='The version you read, such as `"3"`: another one answers 412.')]
+IfMatch = Annotated[
+    str | None, Header(description='The version you read, such as `"3"`: another one answers 412.')
+]
 
 
 def list_router(service: ListService) -> APIRouter:
@@ -30,10 +32,15 @@ def list_router(service: ListService) -> APIRouter:
         summary="Create a list",
         status_code=201,
         response_model=ListView,
-        responses={200: {"model": ListView, "description": "It exists already, by the id that you sent"}, **problems(401, 413, 415)},
+        responses={
+            200: {"model": ListView, "description": "It exists already, by the id that you sent"},
+            **problems(401, 413, 415),
+        },
     )
     async def create_list(caller: Caller, request: Request, body: ListCreate) -> Response:
-        created, is_new = await service.create(caller.user_id, caller.session_id, body.id, body.name, body.color)
+        created, is_new = await service.create(
+            caller.user_id, caller.session_id, body.id, body.name, body.color
+        )
         response = _answer(created, 201 if is_new else 200)
         response.headers["location"] = f"{request.scope['banyan.base_url']}/lists/{created['id']}"
         return response
@@ -43,11 +50,18 @@ def list_router(service: ListService) -> APIRouter:
         return _answer(await service.get(caller.user_id, _known(list_id)))
 
     @api.patch(
-        "/lists/{list_id}", summary="Change a list", response_model=ListView, responses=problems(401, 404, 412, 413, 415)
+        "/lists/{list_id}",
+        summary="Change a list",
+        response_model=ListView,
+        responses=problems(401, 404, 412, 413, 415),
     )
-    async def patch_list(caller: Caller, list_id: ListId, changes: ListPatch, if_match: IfMatch = None) -> Response:
+    async def patch_list(
+        caller: Caller, list_id: ListId, changes: ListPatch, if_match: IfMatch = None
+    ) -> Response:
         version = expected_version(if_match)
-        changed = await service.change(caller.user_id, caller.session_id, _known(list_id), changes.wanted(), version)
+        changed = await service.change(
+            caller.user_id, caller.session_id, _known(list_id), changes.wanted(), version
+        )
         return _answer(changed)
 
     @api.delete("/lists/{list_id}", summary="Delete a list", status_code=204, responses=problems(401, 404))
@@ -67,4 +81,6 @@ def _known(list_id: str) -> str:
 
 
 def _answer(found: TodoList, status: int = 200) -> Response:
-    return Response(to_json(found), status, media_type="application/json", headers={"etag": f'"{found["version"]}"'})
+    return Response(
+        to_json(found), status, media_type="application/json", headers={"etag": f'"{found["version"]}"'}
+    )

@@ -30,22 +30,37 @@ class ListService:
             raise ListNotFound(list_id=list_id)
         return found
 
-    async def create(self, user_id: str, session_id: str, list_id: str | None, name: str, color: str | None) -> tuple[TodoList, bool]:
+    async def create(
+        self, user_id: str, session_id: str, list_id: str | None, name: str, color: str | None
+    ) -> tuple[TodoList, bool]:
         """The list, and whether it is new: a client's id that exists already is that list."""
         return await self._shards.transact(user_id, self._create, user_id, session_id, list_id, name, color)
 
     async def change(
-        self, user_id: str, session_id: str, list_id: str, wanted: dict[str, Any], expected_version: int | None
+        self,
+        user_id: str,
+        session_id: str,
+        list_id: str,
+        wanted: dict[str, Any],
+        expected_version: int | None,
     ) -> TodoList:
         """Raises ListNotFound, VersionMismatch."""
-        return await self._shards.transact(user_id, self._change, user_id, session_id, list_id, wanted, expected_version)
+        return await self._shards.transact(
+            user_id, self._change, user_id, session_id, list_id, wanted, expected_version
+        )
 
     async def delete(self, user_id: str, session_id: str, list_id: str) -> None:
         """Delete a list; its to-dos stay, in no list. Raises ListNotFound."""
         await self._shards.transact(user_id, self._delete, user_id, session_id, list_id)
 
     async def _create(
-        self, tx: Transaction, user_id: str, session_id: str, list_id: str | None, name: str, color: str | None
+        self,
+        tx: Transaction,
+        user_id: str,
+        session_id: str,
+        list_id: str | None,
+        name: str,
+        color: str | None,
     ) -> tuple[TodoList, bool]:
         if list_id is not None:
             known = await list_store.find(tx, user_id, list_id)
@@ -77,7 +92,9 @@ class ListService:
         if before is None:
             raise ListNotFound(list_id=list_id)
         if expected_version is not None and expected_version != before["version"]:
-            raise VersionMismatch("The list has changed since you read it: read it again, then repeat your change.")
+            raise VersionMismatch(
+                "The list has changed since you read it: read it again, then repeat your change."
+            )
         changes = changes_of(before, wanted, now_text(self._clock))
         if not changes:
             return before
@@ -92,7 +109,9 @@ class ListService:
         now = now_text(self._clock)
         events = []
         members = await store.ids_in_list(tx, user_id, list_id)
-        for (_, todo_id), todo in (await store.find_many(tx, [(user_id, member) for member in members])).items():
+        for (_, todo_id), todo in (
+            await store.find_many(tx, [(user_id, member) for member in members])
+        ).items():
             changes = changes_of(todo, {"list_id": None}, now)
             await store.leave_list(tx, user_id, {**todo, **changes})
             events.append(NewEvent(TODO_CHANGED, todo_id, changes))

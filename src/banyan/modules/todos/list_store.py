@@ -37,7 +37,9 @@ async def add(tx: Transaction, user_id: str, new: TodoList) -> None:
 
 
 async def replace(tx: Transaction, user_id: str, changed: TodoList) -> None:
-    values: dict[str, Any] = {f"new_{name}": changed[name] for name in ("name", "color", "updated_at", "version")}
+    values: dict[str, Any] = {
+        f"new_{name}": changed[name] for name in ("name", "color", "updated_at", "version")
+    }
     await tx.run(_UPDATE, {"of_user": user_id, "list_id": changed["id"], **values})
 
 

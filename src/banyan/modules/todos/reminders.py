@@ -34,11 +34,8 @@ class Reminders:
 
     def observe(self, events: Sequence[Event]) -> None:
         """Look again when a commit may have set an earlier time."""
-        for event in events:
-            if event.stream == STREAM and event.type in (TODO_CREATED, TODO_CHANGED):
-                if any(event.data.get(name) for name in ("due_at", "remind_at")) or event.data.get("completed") is False:
-                    self._changed.set()
-                    return
+        if any(_may_ring(event) for event in events):
+            self._changed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -83,3 +80,11 @@ class Reminders:
             stopping.cancel()
         finally:
             woken.cancel()
+
+
+def _may_ring(event: Event) -> bool:
+    if event.stream != STREAM or event.type not in (TODO_CREATED, TODO_CHANGED):
+        return False
+    return (
+        any(event.data.get(name) for name in ("due_at", "remind_at")) or event.data.get("completed") is False
+    )

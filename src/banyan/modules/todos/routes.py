@@ -14,7 +14,7 @@ from banyan.kernel.ids import is_id
 from banyan.modules.todos import stats
 from banyan.modules.todos.hot_routes import HotTodos
 from banyan.modules.todos.model import Todo, TodoNotFound
-from banyan.modules.todos.service import Actor, Operation, TodoService, shown
+from banyan.modules.todos.service import Actor, Operation, TodoService, entity_tag, shown
 from banyan.modules.todos.views import (
     Batch,
     BatchAnswer,
@@ -29,17 +29,33 @@ from banyan.modules.todos.views import (
     TodoView,
 )
 
-TodoId = Annotated[str, Path(description="The to-do's id.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])]
-IfMatch = Annotated[str | None, Header(description='The version you read, such as `"3"`: another one answers 412.')]
+TodoId = Annotated[
+    str, Path(description="The to-do's id.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])
+]
+IfMatch = Annotated[
+    str | None, Header(description='The version you read, such as `"3"`: another one answers 412.')
+]
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=255, description="A key of your own: sent again, it has one effect and one answer."),
+    Header(
+        min_length=1,
+        max_length=255,
+        description="A key of your own: sent again, it has one effect and one answer.",
+    ),
 ]
-IfNoneMatch = Annotated[str | None, Header(description="The `ETag` that you hold: 304 when it is still true.")]
+IfNoneMatch = Annotated[
+    str | None, Header(description="The `ETag` that you hold: 304 when it is still true.")
+]
 
 _ETAG = {"ETag": {"description": "Names this version.", "schema": {"type": "string"}}}
-_LIST_HEADERS = {**_ETAG, "Link": {"description": 'The next page, `rel="next"`.', "schema": {"type": "string"}}}
-_CREATED_HEADERS = {**_ETAG, "Location": {"description": "Its address.", "schema": {"type": "string", "format": "uri"}}}
+_LIST_HEADERS = {
+    **_ETAG,
+    "Link": {"description": 'The next page, `rel="next"`.', "schema": {"type": "string"}},
+}
+_CREATED_HEADERS = {
+    **_ETAG,
+    "Location": {"description": "Its address.", "schema": {"type": "string", "format": "uri"}},
+}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "What you hold is still true"}}
 
 
@@ -67,7 +83,11 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
         status_code=201,
         response_model=TodoView,
         responses={
-            200: {"model": TodoView, "description": "It exists already, by the id that you sent", "headers": _CREATED_HEADERS},
+            200: {
+                "model": TodoView,
+                "description": "It exists already, by the id that you sent",
+                "headers": _CREATED_HEADERS,
+            },
             201: {"headers": _CREATED_HEADERS},
             **problems(401, 413, 415),
         },
@@ -80,19 +100,30 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
     async def delete_todos(
         caller: Caller,
         request: Request,
-        completed: Annotated[bool | None, Query(description="`true` deletes only the completed ones.")] = None,
+        completed: Annotated[
+            bool | None, Query(description="`true` deletes only the completed ones.")
+        ] = None,
     ) -> Response:
         """Deletes all of the caller's to-dos, or all completed ones."""
         await service.delete_all(_actor(request, caller), completed_only=completed is True)
         return Response(status_code=204)
 
-    @api.post("/todos/batch", summary="Do many operations", response_model=BatchAnswer, responses=problems(401, 404, 412, 413, 415))
+    @api.post(
+        "/todos/batch",
+        summary="Do many operations",
+        response_model=BatchAnswer,
+        responses=problems(401, 404, 412, 413, 415),
+    )
     async def batch(
         caller: Caller, request: Request, body: Batch, idempotency_key: IdempotencyKey = None
     ) -> Response:
         """Up to 500 operations in order: all are done, or none."""
-        idempotent = idempotent_request(caller.user_id, idempotency_key, "POST /todos/batch", await request.body())
-        answer = await service.batch(_actor(request, caller), [_operation(step) for step in body.operations], idempotent)
+        idempotent = idempotent_request(
+            caller.user_id, idempotency_key, "POST /todos/batch", await request.body()
+        )
+        answer = await service.batch(
+            _actor(request, caller), [_operation(step) for step in body.operations], idempotent
+        )
         return Response(answer.body, answer.status, media_type="application/json")
 
     @api.get("/todos/stats", summary="Count to-dos", responses=problems(401))
@@ -110,7 +141,7 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
         caller: Caller, request: Request, todo_id: TodoId, if_none_match: IfNoneMatch = None
     ) -> Response:
         todo = await service.get(caller.user_id, _known(todo_id))
-        tag = _tag(todo)
+        tag = entity_tag(todo)
         if is_unchanged(if_none_match.encode("latin-1") if if_none_match else None, tag.encode()):
             return Response(status_code=304, headers={"etag": tag, "cache-control": "private, no-cache"})
         return _answer(todo, request)
@@ -126,7 +157,9 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
     ) -> Response:
         """Fields that are not sent stay as they are; null clears one that may be empty."""
         wanted, version = changes.wanted(), expected_version(if_match)
-        return _answer(await service.change(_actor(request, caller), _known(todo_id), wanted, version), request)
+        return _answer(
+            await service.change(_actor(request, caller), _known(todo_id), wanted, version), request
+        )
 
     @api.put(
         "/todos/{todo_id}",
@@ -141,8 +174,12 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
         fields, version = todo.model_dump(exclude_unset=True), expected_version(if_match)
         return _answer(await service.put(_actor(request, caller), _known(todo_id), fields, version), request)
 
-    @api.delete("/todos/{todo_id}", summary="Delete a to-do", status_code=204, responses=problems(401, 404, 412))
-    async def delete_todo(caller: Caller, request: Request, todo_id: TodoId, if_match: IfMatch = None) -> Response:
+    @api.delete(
+        "/todos/{todo_id}", summary="Delete a to-do", status_code=204, responses=problems(401, 404, 412)
+    )
+    async def delete_todo(
+        caller: Caller, request: Request, todo_id: TodoId, if_match: IfMatch = None
+    ) -> Response:
         await service.delete(_actor(request, caller), _known(todo_id), expected_version(if_match))
         return Response(status_code=204)
 
@@ -156,7 +193,9 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
         """Its events, the oldest first; a deleted to-do keeps its history."""
         events = await service.history(caller.user_id, _known(todo_id), after=after, limit=limit)
         return [
-            HistoryEntry(position=event.position, type=event.type, at=event.at, actor=event.actor, data=event.data)
+            HistoryEntry(
+                position=event.position, type=event.type, at=event.at, actor=event.actor, data=event.data
+            )
             for event in events
         ]
 
@@ -175,12 +214,8 @@ def _known(todo_id: str) -> str:
     return canonical
 
 
-def _tag(todo: Todo) -> str:
-    return f'"{todo["version"]}"'
-
-
 def _answer(todo: Todo, request: Request) -> Response:
-    headers = {"etag": _tag(todo), "cache-control": "private, no-cache"}
+    headers = {"etag": entity_tag(todo), "cache-control": "private, no-cache"}
     body = to_json(shown(todo, request.scope["banyan.base_url"]))
     return Response(body, media_type="application/json", headers=headers)
 

@@ -1,6 +1,6 @@
 """Use cases of to-dos. Each opens its transaction, in which the change and its event are saved together."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -85,9 +85,7 @@ class TodoService:
         """
         return await self._creations[self._shards.of(command.actor.user_id).name].submit(command)
 
-    async def page(
-        self, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int
-    ) -> Page:
+    async def page(self, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int) -> Page:
         return await self._shards.read(actor.user_id, self._page, actor, filters, after, limit)
 
     async def get(self, user_id: str, todo_id: str) -> Todo:
@@ -97,11 +95,17 @@ class TodoService:
             raise TodoNotFound(todo_id=todo_id)
         return store.todo_of(row)
 
-    async def change(self, actor: Actor, todo_id: str, wanted: dict[str, Any], expected_version: int | None) -> Todo:
+    async def change(
+        self, actor: Actor, todo_id: str, wanted: dict[str, Any], expected_version: int | None
+    ) -> Todo:
         """Give some fields new values. Raises TodoNotFound, VersionMismatch, ListUnknown; nothing is changed then."""
-        return await self._shards.transact(actor.user_id, self._change, actor, todo_id, wanted, expected_version)
+        return await self._shards.transact(
+            actor.user_id, self._change, actor, todo_id, wanted, expected_version
+        )
 
-    async def put(self, actor: Actor, todo_id: str, fields: dict[str, Any], expected_version: int | None) -> Todo:
+    async def put(
+        self, actor: Actor, todo_id: str, fields: dict[str, Any], expected_version: int | None
+    ) -> Todo:
         """Give all fields new values; what is left out gets its default."""
         wanted = {name: fields.get(name, DEFAULTS.get(name)) for name in WRITABLE}
         return await self.change(actor, todo_id, wanted, expected_version)
@@ -122,12 +126,14 @@ class TodoService:
 
     async def history(self, user_id: str, todo_id: str, *, after: int, limit: int) -> list[Event]:
         """What happened to a to-do, oldest first, deleted ones included. Raises TodoNotFound."""
-        events = await self._shards.read(user_id, self._log.of_subject, user_id, todo_id, after=after, limit=limit)
+        events = await self._shards.read(
+            user_id, self._log.of_subject, user_id, todo_id, after=after, limit=limit
+        )
         if not events and after == 0:
             raise TodoNotFound(todo_id=todo_id)
         return events
 
-    def _creator_on(self, shard: str):
+    def _creator_on(self, shard: str) -> Callable[[Sequence[CreateTodo]], Awaitable[list[StoredAnswer]]]:
         async def create_batch(commands: Sequence[CreateTodo]) -> list[StoredAnswer]:
             return await self._shards.named(shard).transact(self._create_many, commands)
 
@@ -138,7 +144,9 @@ class TodoService:
         for index, command in enumerate(commands):
             if command.idempotent is not None:
                 answers[index] = await find_answer(tx, command.idempotent)
-        own_ids = [(command.actor.user_id, command.todo_id) for command in commands if command.todo_id is not None]
+        own_ids = [
+            (command.actor.user_id, command.todo_id) for command in commands if command.todo_id is not None
+        ]
         existing = await store.find_many(tx, own_ids) if own_ids else {}
         fresh: list[tuple[int, CreateTodo, Todo]] = []
         now = now_text(self._clock)
@@ -162,7 +170,8 @@ class TodoService:
         if not new:
             return
         appends = [
-            Append(actor.user_id, [NewEvent(TODO_CREATED, todo["id"], todo)], actor.session_id) for actor, todo in new
+            Append(actor.user_id, [NewEvent(TODO_CREATED, todo["id"], todo)], actor.session_id)
+            for actor, todo in new
         ]
         positions = await self._log.append_many(tx, appends)
         rows = [
@@ -173,7 +182,8 @@ class TodoService:
 
     async def _answer(self, tx: Transaction, command: CreateTodo, todo: Todo, status: int) -> StoredAnswer:
         url = f"{command.actor.base_url}/todos/{todo['id']}"
-        answer = StoredAnswer(status, to_json(shown(todo, command.actor.base_url)), url)
+        body = to_json(shown(todo, command.actor.base_url))
+        answer = StoredAnswer(status, body, url, entity_tag(todo))
         if command.idempotent is not None:
             await store_answer(tx, command.idempotent, answer, self._clock)
         return answer
@@ -187,7 +197,12 @@ class TodoService:
         return Page(todos, place, position)
 
     async def _change(
-        self, tx: Transaction, actor: Actor, todo_id: str, wanted: dict[str, Any], expected_version: int | None
+        self,
+        tx: Transaction,
+        actor: Actor,
+        todo_id: str,
+        wanted: dict[str, Any],
+        expected_version: int | None,
     ) -> Todo:
         row = await store.find(tx, actor.user_id, todo_id)
         if row is None:
@@ -208,7 +223,9 @@ class TodoService:
         )
         return after
 
-    async def _delete(self, tx: Transaction, actor: Actor, todo_id: str, expected_version: int | None) -> None:
+    async def _delete(
+        self, tx: Transaction, actor: Actor, todo_id: str, expected_version: int | None
+    ) -> None:
         row = await store.find(tx, actor.user_id, todo_id)
         if row is None:
             raise TodoNotFound(todo_id=todo_id)
@@ -228,7 +245,11 @@ class TodoService:
         await store.delete_many(tx, actor.user_id, ids)
 
     async def _batch(
-        self, tx: Transaction, actor: Actor, operations: Sequence[Operation], idempotent: IdempotentRequest | None
+        self,
+        tx: Transaction,
+        actor: Actor,
+        operations: Sequence[Operation],
+        idempotent: IdempotentRequest | None,
     ) -> StoredAnswer:
         if idempotent is not None:
             found = await find_answer(tx, idempotent)
@@ -254,7 +275,9 @@ class TodoService:
             return await self._create_one(tx, actor, operation)
         assert operation.todo_id is not None
         if operation.op == "update":
-            return await self._change(tx, actor, operation.todo_id, operation.fields, operation.expected_version)
+            return await self._change(
+                tx, actor, operation.todo_id, operation.fields, operation.expected_version
+            )
         await self._delete(tx, actor, operation.todo_id, operation.expected_version)
         return None
 
@@ -273,6 +296,10 @@ class TodoService:
         list_id = fields.get("list_id")
         if list_id is not None and await list_store.find(tx, user_id, list_id) is None:
             raise ListUnknown(errors=[FieldError("/list_id", "is not a list of yours")])
+
+
+def entity_tag(todo: Todo) -> str:
+    return f'"{todo["version"]}"'
 
 
 def shown(todo: Todo, base_url: str) -> Todo:

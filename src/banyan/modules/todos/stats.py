@@ -31,7 +31,9 @@ _SET_COMPLETED = (
     .values(completed=bindparam("new_completed"), completed_on=bindparam("new_completed_on"))
 )
 _REMOVE = delete(stats_items).where(_this_item)
-_count = upsert(stats_days).values(user_id=bindparam("user_id"), day=bindparam("day"), completed=bindparam("more"))
+_count = upsert(stats_days).values(
+    user_id=bindparam("user_id"), day=bindparam("day"), completed=bindparam("more")
+)
 _COUNT_DAY = _count.on_conflict_do_update(
     index_elements=["user_id", "day"], set_={"completed": d.completed + _count.excluded.completed}
 )
@@ -81,7 +83,12 @@ async def apply(tx: Transaction, event: Event) -> None:
     user_id, todo_id, data = event.user_id, event.subject, event.data
     if event.type == TODO_CREATED:
         day = data["completed_at"][:10] if data["completed_at"] else None
-        item = {"user_id": user_id, "todo_id": todo_id, "completed": data["completed"], "due_at": data["due_at"]}
+        item = {
+            "user_id": user_id,
+            "todo_id": todo_id,
+            "completed": data["completed"],
+            "due_at": data["due_at"],
+        }
         await tx.run(_ADD, {**item, "completed_on": day})
         if day is not None:
             await _count_day(tx, user_id, day, 1)

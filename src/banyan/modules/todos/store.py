@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 from sqlalchemy import (
+    ColumnElement,
     Select,
     String,
     and_,
@@ -55,14 +56,18 @@ _SET_REMINDER = (
     .values(next_reminder_at=bindparam("new_next_reminder_at"))
 )
 _DELETE_MANY = delete(todos).where(
-    t.user_id == bindparam("user_id"), t.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+    t.user_id == bindparam("user_id"),
+    t.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)),
 )
 _IDS = select(t.id).where(t.user_id == bindparam("user_id")).order_by(t.created_position)
 _COMPLETED_IDS = _IDS.where(t.completed.is_(True))
 _IDS_IN_LIST = _IDS.where(t.list_id == bindparam("list_id"))
 _ALL = select(todos).where(t.user_id == bindparam("user_id"))
 _DUE = (
-    select(t.user_id, t.id).where(t.next_reminder_at <= bindparam("now")).order_by(t.next_reminder_at).limit(bindparam("limit"))
+    select(t.user_id, t.id)
+    .where(t.next_reminder_at <= bindparam("now"))
+    .order_by(t.next_reminder_at)
+    .limit(bindparam("limit"))
 )
 _NEXT_REMINDER = select(func.min(t.next_reminder_at)).where(t.next_reminder_at.is_not(None))
 _ERASE = delete(todos).where(t.user_id == bindparam("user_id"))
@@ -115,7 +120,11 @@ async def insert_many(tx: Transaction, rows: Sequence[tuple[str, int, str | None
     """Insert to-dos given as (user_id, created_position, next_reminder_at, to-do), in one statement."""
     values = []
     for user_id, created_position, next_reminder_at, todo in rows:
-        extra = {"user_id": user_id, "created_position": created_position, "next_reminder_at": next_reminder_at}
+        extra = {
+            "user_id": user_id,
+            "created_position": created_position,
+            "next_reminder_at": next_reminder_at,
+        }
         row = {**todo, **extra, "labels": as_json(todo["labels"])}
         values.append([row[name] for name in _COLUMNS])
     await tx.run(_INSERT_MANY, {"rows": as_json(values)})
@@ -136,7 +145,9 @@ async def leave_list(tx: Transaction, user_id: str, todo: Todo) -> None:
 
 
 async def set_reminder(tx: Transaction, user_id: str, todo_id: str, next_reminder_at: str | None) -> None:
-    await tx.run(_SET_REMINDER, {"of_user": user_id, "todo_id": todo_id, "new_next_reminder_at": next_reminder_at})
+    await tx.run(
+        _SET_REMINDER, {"of_user": user_id, "todo_id": todo_id, "new_next_reminder_at": next_reminder_at}
+    )
 
 
 async def delete_many(tx: Transaction, user_id: str, ids: Sequence[str]) -> None:
@@ -161,7 +172,9 @@ async def page(
         values[name] = getattr(filters, name)
     if filters.q is not None:
         # Not casefold(): the databases' lower() must do the same to the other side.
-        values["q"] = "%" + filters.q.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        values["q"] = (
+            "%" + filters.q.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        )
     if after is not None:
         values["after_position"] = after[1]
         if after[0] is not None:
@@ -179,7 +192,8 @@ def _page_statement(shape: tuple[str, ...], after_ordered: bool | None) -> Selec
     conditions = {
         "completed": lambda: t.completed == bindparam("completed"),
         "q": lambda: or_(
-            func.lower(t.title).like(bindparam("q"), escape="\\"), func.lower(t.notes).like(bindparam("q"), escape="\\")
+            func.lower(t.title).like(bindparam("q"), escape="\\"),
+            func.lower(t.notes).like(bindparam("q"), escape="\\"),
         ),
         "list_id": lambda: t.list_id == bindparam("list_id"),
         "label": lambda: _has_label(),
@@ -194,11 +208,15 @@ def _page_statement(shape: tuple[str, ...], after_ordered: bool | None) -> Selec
             or_(t.order > bindparam("after_order"), t.created_position < bindparam("after_position")),
         )
     elif after_ordered is False:
-        statement = statement.where(or_(t.order.is_not(None), t.created_position < bindparam("after_position")))
-    return statement.order_by(t.order.asc().nulls_first(), t.created_position.desc()).limit(bindparam("limit"))
+        statement = statement.where(
+            or_(t.order.is_not(None), t.created_position < bindparam("after_position"))
+        )
+    return statement.order_by(t.order.asc().nulls_first(), t.created_position.desc()).limit(
+        bindparam("limit")
+    )
 
 
-def _has_label():
+def _has_label() -> ColumnElement[bool]:
     labels = func.json_each(t.labels).table_valued("value", name="label_values")
     return exists(select(literal(1)).select_from(labels).where(labels.c.value == bindparam("label")))
 

@@ -3,29 +3,38 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, field_validator
+from pydantic.config import JsonDict
 
 from banyan.infra.http.fields import Body, Flag, IdText, InstantText, Line, Text, View, Whole
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 EXAMPLE_TIME = "2030-01-31T09:00:00.000000Z"
-TIME = {"format": "date-time"}
+TIME: JsonDict = {"format": "date-time"}
 
 Title = Annotated[Line, Field(min_length=1, max_length=500, examples=["Water the banyan"])]
 Notes = Annotated[Text, Field(max_length=10_000, examples=["Once a week, in the morning"])]
 Order = Annotated[Whole, Field(ge=-(2**31), le=2**31 - 1, examples=[10])]
 Priority = Annotated[Whole, Field(ge=0, le=4, examples=[2])]
 Label = Annotated[Line, Field(min_length=1, max_length=50)]
-Labels = Annotated[list[Label], Field(max_length=20, examples=[["garden"]]), AfterValidator(lambda labels: list(dict.fromkeys(labels)))]
+Labels = Annotated[
+    list[Label],
+    Field(max_length=20, examples=[["garden"]]),
+    AfterValidator(lambda labels: list(dict.fromkeys(labels))),
+]
 Color = Annotated[str, Field(strict=True, pattern=r"^#[0-9a-f]{6}$", examples=["#3f7d58"])]
 ListName = Annotated[Line, Field(min_length=1, max_length=100, examples=["Garden"])]
 
 
 class TodoFields(Body):
     completed: Flag = False
-    order: Order | None = Field(None, description="Where it stands: smaller first; to-dos without one come before all.")
+    order: Order | None = Field(
+        None, description="Where it stands: smaller first; to-dos without one come before all."
+    )
     notes: Notes | None = None
     due_at: InstantText | None = Field(None, description="When it is due; tells the user once at that time.")
-    remind_at: InstantText | None = Field(None, description="When to remind; tells the user once at that time.")
+    remind_at: InstantText | None = Field(
+        None, description="When to remind; tells the user once at that time."
+    )
     priority: Priority = 0
     labels: Labels = Field(default_factory=list)
     list_id: IdText | None = Field(None, description="One of the caller's lists.")
@@ -34,7 +43,9 @@ class TodoFields(Body):
 class TodoCreate(TodoFields):
     """A new to-do. A title is enough."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Water the banyan", "due_at": EXAMPLE_TIME}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "Water the banyan", "due_at": EXAMPLE_TIME}]}
+    )
 
     title: Title
     id: IdText | None = Field(None, description="Your own UUID, so that a retry is the same to-do.")
@@ -43,7 +54,9 @@ class TodoCreate(TodoFields):
 class TodoPut(TodoFields):
     """All writable fields; what is left out gets its default."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Water the banyan", "completed": True}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "Water the banyan", "completed": True}]}
+    )
 
     title: Title
 
@@ -70,7 +83,9 @@ class TodoPatch(Body):
 
 class TodoView(View):
     id: str = Field(json_schema_extra={"format": "uuid"}, examples=[EXAMPLE_ID])
-    url: str = Field(json_schema_extra={"format": "uri"}, examples=[f"https://todos.example.org/todos/{EXAMPLE_ID}"])
+    url: str = Field(
+        json_schema_extra={"format": "uri"}, examples=[f"https://todos.example.org/todos/{EXAMPLE_ID}"]
+    )
     title: str = Field(examples=["Water the banyan"])
     completed: bool
     order: int | None
@@ -95,20 +110,26 @@ class BatchUpdate(Body):
     op: Literal["update"]
     id: IdText
     changes: TodoPatch
-    version: Annotated[Whole, Field(ge=1)] | None = Field(None, description="Refuse when it is another by now.")
+    version: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="Refuse when it is another by now."
+    )
 
 
 class BatchDelete(Body):
     op: Literal["delete"]
     id: IdText
-    version: Annotated[Whole, Field(ge=1)] | None = Field(None, description="Refuse when it is another by now.")
+    version: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="Refuse when it is another by now."
+    )
 
 
 class Batch(Body):
     """Operations in order: all are done, or none."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"operations": [{"op": "create", "todo": {"title": "Water the banyan"}}]}]}
+        json_schema_extra={
+            "examples": [{"operations": [{"op": "create", "todo": {"title": "Water the banyan"}}]}]
+        }
     )
 
     operations: list[Annotated[BatchCreate | BatchUpdate | BatchDelete, Discriminator("op")]] = Field(
@@ -145,7 +166,9 @@ class TodoQuery(Body):
     @field_validator("completed", mode="before")
     @classmethod
     def _only_words(cls, value: object) -> object:
-        if value not in ("true", "false", True, False, None) or value in (1, 0) and not isinstance(value, bool):
+        if value not in ("true", "false", True, False, None) or (
+            value in (1, 0) and not isinstance(value, bool)
+        ):
             raise ValueError("must be true or false")
         return value
 
@@ -167,7 +190,9 @@ class Stats(View):
     open: int = Field(examples=[5])
     overdue: int = Field(examples=[1], description="Open, and past their due time.")
     completed: int = Field(examples=[12], description="Completed, and not deleted.")
-    completed_per_day: list[DayCount] = Field(description="The last 30 days (UTC) on which something was completed.")
+    completed_per_day: list[DayCount] = Field(
+        description="The last 30 days (UTC) on which something was completed."
+    )
     position: int = Field(examples=[42], description="The event up to which this is counted.")
 
 
