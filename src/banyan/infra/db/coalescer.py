@@ -7,9 +7,10 @@ trip or an fsync once for many requests.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
-from banyan.kernel.errors import Unavailable
+from banyan.kernel.errors import RetryLater, StorageFull, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,7 +21,9 @@ class Coalescer(Generic[Item, Result]):
 
     run_batch: takes the items of a batch, returns as many results in their order; a result that is an exception is
     raised to its own caller alone. When `run_batch` itself raises, each item is tried alone, so that one bad item does
-    not fail its neighbours; whatever it raises then is that item's own.
+    not fail its neighbours; whatever it raises then is that item's own. Only what is no item's fault (the database does
+    not answer, the disk is full) is raised to all at once: trying each alone would make the last wait for all others.
+    It runs in a context of its own: a batch belongs to no request, and so to no request's trace.
     max_items: most items in one batch. max_waiting: most items that wait; one more raises Unavailable at once.
     """
 
@@ -44,7 +47,7 @@ class Coalescer(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._worker is None:
-            self._worker = asyncio.create_task(self._drain())
+            self._worker = asyncio.create_task(self._drain(), context=Context())
         return await future
 
     async def _drain(self) -> None:
@@ -57,19 +60,30 @@ class Coalescer(Generic[Item, Result]):
                     await self._answer(batch)
         finally:
             self._worker = None
+            # Only a worker that was cancelled leaves somebody waiting: nobody else would wake them.
+            while self._waiting:
+                self._waiting.popleft()[1].cancel()
 
     async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._run_batch([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError("a batch must have as many results as items")
+        except (RetryLater, StorageFull) as error:
+            for _, future in batch:
+                _settle(future, error)
         except Exception as error:
             if len(batch) == 1:
                 _settle(batch[0][1], error)
-                return
-            for entry in batch:
-                await self._answer([entry])
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result)
+            else:
+                await asyncio.gather(*(self._answer([entry]) for entry in batch))
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                _settle(future, result)
 
 
 def _settle(future: "asyncio.Future[Result]", result: Result | BaseException) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
 from banyan.infra.db.transaction import Database, Work
+from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.events import Event
+
+log = get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,7 +38,7 @@ class Shards:
 
     async def start(self) -> None:
         for database in self._databases.values():
-            await database.start(self._committed)
+            await database.start(self.announce)
 
     async def close(self) -> None:
         for database in self._databases.values():
@@ -63,6 +66,10 @@ class Shards:
         """Tell the listeners what another process committed."""
         self._committed(events)
 
-    def _committed(self, events: list[Event]) -> None:
+    def announce(self, events: list[Event]) -> None:
+        """Tell every listener of committed events. One that fails fails alone: the commit stands, and is acknowledged."""
         for listener in self._listeners:
-            listener(events)
+            try:
+                listener(events)
+            except Exception:
+                log.exception("commit_listener_failed", listener=getattr(listener, "__qualname__", type(listener).__name__))

@@ -30,7 +30,8 @@ class StatementCache:
             text = statement.compile(  # type: ignore[attr-defined]
                 dialect=self._dialect, compile_kwargs={"render_postcompile": True}
             )
-            literals = {name: value for name, value in text.params.items() if value is not None}
+            # A None that the statement itself holds is a value too; only what the call must bring is left out.
+            literals = {name: value for name, value in text.params.items() if not text.binds[name].required}
             found = self._compiled[statement] = CompiledStatement(str(text), literals)
         return found
 

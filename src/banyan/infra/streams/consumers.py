@@ -170,17 +170,18 @@ class ConsumerRunner:
     async def _apply_all(self, tx: Transaction, wanted: list[Event]) -> None:
         keys = sorted({(event.user_id, event.stream) for event in wanted})
         rows = await tx.all(_APPLIED, {"wanted": as_json(keys), "consumer": self.consumer.name})
-        applied: dict[tuple[str, str], int] = {(row["user_id"], row["stream"]): row["position"] for row in rows}
-        moved: dict[tuple[str, str], int] = {}
+        reached: dict[tuple[str, str], int] = {(row["user_id"], row["stream"]): row["position"] for row in rows}
+        moved: set[tuple[str, str]] = set()
         for event in wanted:
             key = (event.user_id, event.stream)
-            if event.position <= moved.get(key) or applied.get(key, 0):
+            if event.position <= reached.get(key, 0):
                 continue
             continue_trace(event.trace)
             await self.consumer.handle(tx, event)
-            moved[key] = event.position
+            reached[key] = event.position
+            moved.add(key)
         if moved:
-            await tx.run_many(_MARK, [self._mark(*key, position) for key, position in moved.items()])
+            await tx.run_many(_MARK, [self._mark(*key, reached[key]) for key in moved])
 
     async def _apply_or_set_aside(self, event: Event) -> None:
         try:

@@ -62,11 +62,15 @@ _ERASE = delete(events).where(
 
 
 class Append(NamedTuple):
-    """Events of one user, to be appended together. actor: the session or the part of Banyan that did it."""
+    """Events of one user, to be appended together. actor: the session or the part of Banyan that did it.
+
+    trace: the request that they belong to, when that is not the present one: a batch holds those of many requests.
+    """
 
     user_id: str
     events: Sequence[NewEvent]
     actor: str | None = None
+    trace: str | None = None
 
 
 class EventLog:
@@ -119,7 +123,7 @@ class EventLog:
                         data=event.data,
                         actor=entry.actor,
                         at=at,
-                        trace=trace,
+                        trace=entry.trace or trace,
                     )
                 )
             last_positions.append(following[entry.user_id])

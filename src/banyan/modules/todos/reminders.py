@@ -85,6 +85,5 @@ class Reminders:
 def _may_ring(event: Event) -> bool:
     if event.stream != STREAM or event.type not in (TODO_CREATED, TODO_CHANGED):
         return False
-    return (
-        any(event.data.get(name) for name in ("due_at", "remind_at")) or event.data.get("completed") is False
-    )
+    reopened = event.type == TODO_CHANGED and event.data.get("completed") is False
+    return reopened or any(event.data.get(name) for name in ("due_at", "remind_at"))
