@@ -1,0 +1,101 @@
+"""How sessions end: the row goes, an event tells it, and every process refuses the session's access tokens."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from banyan.infra.auth.revocations import Revocations
+from banyan.infra.auth.token_cache import VerifiedTokenCache
+from banyan.infra.auth.tokens import MAX_LEEWAY
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.transaction import Transaction
+from banyan.infra.streams.live import LiveHub
+from banyan.infra.streams.log import Append, EventLog
+from banyan.kernel.clock import Clock, from_text, now_text, to_text
+from banyan.kernel.events import Event, NewEvent
+from banyan.modules.users.contract import SESSION_REVOKED, USER_DELETED
+from banyan.modules.users.store import sessions
+
+
+class SessionEndings:
+    """Ends sessions within a transaction."""
+
+    def __init__(self, log: EventLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+
+    async def end(
+        self, tx: Transaction, user_id: str, session_ids: Sequence[str], *, reason: str, actor: str | None
+    ) -> list[str]:
+        """End these sessions of one user; returns those that were alive."""
+        now = now_text(self._clock)
+        ended = [session_id for session_id in session_ids if await sessions.end(tx, user_id, session_id, now)]
+        if ended:
+            events = [NewEvent(SESSION_REVOKED, session_id, {"reason": reason}) for session_id in ended]
+            await self._log.append(tx, user_id, events, actor=actor)
+        return ended
+
+    async def end_all(
+        self, tx: Transaction, user_id: str, *, reason: str, actor: str | None, keep: str | None = None
+    ) -> list[str]:
+        """End all sessions of one user but `keep`; returns them."""
+        alive = [session.id for session in await sessions.of_user(tx, user_id) if session.id != keep]
+        return await self.end(tx, user_id, alive, reason=reason, actor=actor)
+
+    async def end_expired(self, tx: Transaction, limit: int) -> int:
+        """End sessions of a whole shard that nobody used for too long; returns how many, at most `limit`."""
+        now = now_text(self._clock)
+        expired = await sessions.expired(tx, now, limit)
+        for user_id, session_id in expired:
+            await sessions.end(tx, user_id, session_id, now)
+        appends = [
+            Append(user_id, [NewEvent(SESSION_REVOKED, session_id, {"reason": "expired"})])
+            for user_id, session_id in expired
+        ]
+        if appends:
+            await self._log.append_many(tx, appends)
+        return len(expired)
+
+
+class RevocationWatch:
+    """Lets this process refuse the access tokens of ended sessions, and close their streams, whoever ended them.
+
+    Commits tell it, also those of other processes (streams/foreign_commits.py); at the start the table does.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        clock: Clock,
+        *,
+        revocations: Revocations,
+        token_cache: VerifiedTokenCache,
+        live: LiveHub,
+        token_lifetime: timedelta,
+    ) -> None:
+        self._shards = shards
+        self._clock = clock
+        self._revocations = revocations
+        self._token_cache = token_cache
+        self._live = live
+        self._kept = token_lifetime + MAX_LEEWAY
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """Hear what was committed; hearing it twice is fine."""
+        for event in events:
+            if event.type == SESSION_REVOKED:
+                self._apply(event.user_id, event.subject, event.at)
+            elif event.type == USER_DELETED:
+                for session_id in event.data["sessions"]:
+                    self._apply(event.user_id, session_id, event.at)
+
+    async def load(self) -> None:
+        """Learn of every session whose access tokens could still live; before the first request."""
+        since = to_text(self._clock.now() - self._kept)
+        for name in self._shards.names():
+            for found in await self._shards.named(name).read(sessions.revoked_since, since):
+                self._apply(found.user_id, found.session_id, found.revoked_at)
+
+    def _apply(self, user_id: str, session_id: str, revoked_at: str) -> None:
+        self._revocations.revoke(session_id, (from_text(revoked_at) + self._kept).timestamp())
+        self._token_cache.forget_session(session_id)
+        self._live.end_session(user_id, session_id)
