@@ -1,0 +1,162 @@
+"""Notifications in SQL. Each function works inside the caller's transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from banyan.infra.db.tables import batch, upsert
+from banyan.infra.db.transaction import Row, Transaction
+from banyan.infra.streams.log import as_json
+from banyan.modules.notifications.model import Delivery, Notification
+from banyan.modules.notifications.tables import closed_inboxes, deliveries, notifications
+
+_COLUMNS = ("user_id", "id", "created_position", "kind", "title", "message", "data", "read_at", "created_at")
+_INSERT = insert(notifications).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
+
+_DELIVERY_COLUMNS = (
+    "user_id",
+    "notification_id",
+    "id",
+    "channel",
+    "status",
+    "attempt",
+    "at",
+    "due_at",
+    "error",
+)
+_INSERT_DELIVERIES = insert(deliveries).from_select(
+    list(_DELIVERY_COLUMNS), batch("rows", *_DELIVERY_COLUMNS)
+)
+
+_wanted = batch("wanted", "user_id").subquery()
+_CLOSED = select(closed_inboxes.c.user_id).join(_wanted, closed_inboxes.c.user_id == _wanted.c.user_id)
+_CLOSE = upsert(closed_inboxes).values(user_id=bindparam("user_id")).on_conflict_do_nothing()
+
+_is_mine = notifications.c.user_id == bindparam("of_user")
+_is_this = _is_mine & (notifications.c.id == bindparam("this_id"))
+_is_unread = notifications.c.read_at.is_(None)
+_before = notifications.c.created_position < bindparam("before")
+_newest_first = notifications.c.created_position.desc()
+
+_FIND = select(notifications).where(_is_this)
+_PAGE = select(notifications).where(_is_mine, _before).order_by(_newest_first).limit(bindparam("limit"))
+_PAGE_UNREAD = _PAGE.where(_is_unread)
+_UNREAD_COUNT = select(func.count()).select_from(notifications).where(_is_mine, _is_unread)
+_ALL = select(notifications).where(_is_mine).order_by(notifications.c.created_position)
+
+# What a change of many rows begins with: the next rows to change, newest first, below where the last one ended.
+_ids_before = select(notifications.c.id, notifications.c.created_position).where(_is_mine, _before)
+_SOME = _ids_before.order_by(_newest_first).limit(bindparam("limit"))
+_SOME_UNREAD = _SOME.where(_is_unread)
+_SOME_READ = _SOME.where(notifications.c.read_at.is_not(None))
+
+_ids = batch("ids", "id").subquery()
+_are_these = _is_mine & notifications.c.id.in_(select(_ids.c.id))
+_MARK = update(notifications).where(_are_these).values(read_at=bindparam("moment"))
+_DELETE = delete(notifications).where(_are_these)
+_DELETE_DELIVERIES = delete(deliveries).where(
+    deliveries.c.user_id == bindparam("of_user"), deliveries.c.notification_id.in_(select(_ids.c.id))
+)
+_ERASE = delete(notifications).where(_is_mine)
+_ERASE_DELIVERIES = delete(deliveries).where(deliveries.c.user_id == bindparam("of_user"))
+
+PAST_ALL = 2**62
+"""A position that comes after every other."""
+
+
+async def insert_all(
+    tx: Transaction, new: Sequence[Notification], their_deliveries: Sequence[Delivery]
+) -> None:
+    """Store notifications and the first entries of their ledgers. Raises UniqueViolation for an id that is taken."""
+    await tx.run(_INSERT, {"rows": as_json([_values(notification) for notification in new])})
+    rows = [[getattr(delivery, column) for column in _DELIVERY_COLUMNS] for delivery in their_deliveries]
+    await tx.run(_INSERT_DELIVERIES, {"rows": as_json(rows)})
+
+
+async def find(tx: Transaction, user_id: str, notification_id: str) -> Notification | None:
+    row = await tx.one(_FIND, {"of_user": user_id, "this_id": notification_id})
+    return None if row is None else _from_row(row)
+
+
+async def page(
+    tx: Transaction, user_id: str, *, unread_only: bool, before: int, limit: int
+) -> list[Notification]:
+    """At most `limit`, newest first, created below a position."""
+    statement = _PAGE_UNREAD if unread_only else _PAGE
+    rows = await tx.all(statement, {"of_user": user_id, "before": before, "limit": limit})
+    return [_from_row(row) for row in rows]
+
+
+async def unread_count(tx: Transaction, user_id: str) -> int:
+    return await tx.value(_UNREAD_COUNT, {"of_user": user_id})
+
+
+async def some_ids(
+    tx: Transaction, user_id: str, *, read: bool | None, before: int, limit: int
+) -> tuple[list[str], int]:
+    """Ids of the next rows below a position, and the position of the last of them. read: None for both kinds."""
+    statement = {None: _SOME, True: _SOME_READ, False: _SOME_UNREAD}[read]
+    rows = await tx.all(statement, {"of_user": user_id, "before": before, "limit": limit})
+    return [row["id"] for row in rows], rows[-1]["created_position"] if rows else 0
+
+
+async def mark(tx: Transaction, user_id: str, ids: Sequence[str], read_at: str | None) -> None:
+    await tx.run(_MARK, {"of_user": user_id, "ids": _as_rows(ids), "moment": read_at})
+
+
+async def delete_all(tx: Transaction, user_id: str, ids: Sequence[str]) -> None:
+    """Delete notifications together with their ledgers."""
+    values = {"of_user": user_id, "ids": _as_rows(ids)}
+    await tx.run(_DELETE_DELIVERIES, values)
+    await tx.run(_DELETE, values)
+
+
+async def closed(tx: Transaction, user_ids: set[str]) -> set[str]:
+    """Those of the users whose inbox is closed for good."""
+    rows = await tx.all(_CLOSED, {"wanted": _as_rows(sorted(user_ids))})
+    return {row["user_id"] for row in rows}
+
+
+async def close_and_erase(tx: Transaction, user_id: str) -> None:
+    """Forget everything in a user's inbox, and let nothing come into it again."""
+    await tx.run(_CLOSE, {"user_id": user_id})
+    await tx.run(_ERASE_DELIVERIES, {"of_user": user_id})
+    await tx.run(_ERASE, {"of_user": user_id})
+
+
+async def everything(tx: Transaction, user_id: str) -> list[Notification]:
+    return [_from_row(row) for row in await tx.all(_ALL, {"of_user": user_id})]
+
+
+def _as_rows(ids: Sequence[str]) -> str:
+    return as_json([[one] for one in ids])
+
+
+def _values(notification: Notification) -> list[Any]:
+    return [
+        notification.user_id,
+        notification.id,
+        notification.created_position,
+        notification.kind,
+        notification.title,
+        notification.message,
+        as_json(notification.data),
+        notification.read_at,
+        notification.created_at,
+    ]
+
+
+def _from_row(row: Row) -> Notification:
+    return Notification(
+        user_id=row["user_id"],
+        id=row["id"],
+        kind=row["kind"],
+        title=row["title"],
+        message=row["message"],
+        data=from_json(row["data"]),
+        created_at=row["created_at"],
+        read_at=row["read_at"],
+        created_position=row["created_position"],
+    )

@@ -1,0 +1,56 @@
+"""Tables of the notifications module."""
+
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text
+
+from banyan.infra.db.tables import Id, Instant, Json, Position, metadata
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("user_id", Id, nullable=False),
+    Column("id", Id, nullable=False),
+    # The position of its creation: unique and growing for each user, so the order of the inbox.
+    Column("created_position", Position, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("title", String(200)),
+    Column("message", String(2000), nullable=False),
+    Column("data", Json, nullable=False),
+    # Null while it is unread.
+    Column("read_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("user_id", "id"),
+)
+Index("ix_notifications_page", notifications.c.user_id, notifications.c.created_position, unique=True)
+# The unread count and the unread page: an index over the unread rows alone stays small however old the inbox is.
+Index(
+    "ix_notifications_unread",
+    notifications.c.user_id,
+    notifications.c.created_position,
+    sqlite_where=notifications.c.read_at.is_(None),
+)
+
+# The delivery ledger: one row for each notification and channel, in the states of `model.Status`.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("user_id", Id, nullable=False),
+    Column("notification_id", Id, nullable=False),
+    Column("id", Id, nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    # When it came into this state.
+    Column("at", Instant, nullable=False),
+    # When the delivery loop must look at it again: at once, after a pause, or when its lease ends. Null: never.
+    Column("due_at", Instant),
+    Column("error", Text),
+    PrimaryKeyConstraint("user_id", "notification_id", "id"),
+)
+Index("ix_deliveries_due", deliveries.c.due_at, sqlite_where=deliveries.c.due_at.is_not(None))
+
+# Users whose account is deleted. An event that is still on its way when an account goes must not fill its inbox again.
+closed_inboxes = Table(
+    "closed_inboxes",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+)
