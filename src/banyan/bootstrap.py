@@ -156,7 +156,8 @@ def asgi(application: Application) -> ASGIApp:
     routers.append(live_router(infra.live, _users(application.modules).redeem_ticket, infra.origins))
     routers.append(health_router(application.readiness, infra.metrics))
     for router in routers:
-        app.include_router(router)
+        # Not `include_router`: it compiles each path anew, and would lose the optional slash of BanyanRoute.
+        app.router.routes.extend(router.routes)
     app.router.routes.extend(docs_routes())
     app.router.routes.extend(web_routes())
     describe(app)
@@ -165,9 +166,8 @@ def asgi(application: Application) -> ASGIApp:
     edge = Edge(
         app,
         hot=hot,
-        gate=Gate(infra.token_cache, infra.revocations),
+        gate=Gate(infra.token_cache, infra.revocations, infra.limiter, Rate.parse(settings.rate_limit_user)),
         limiter=infra.limiter,
-        user_rate=Rate.parse(settings.rate_limit_user),
         address_rate=Rate.parse(settings.rate_limit_address),
         max_body_bytes=settings.max_body_bytes,
         origins=infra.origins,

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
         "development",
         description="`production` refuses to start without a real secret and public URL, and logs JSON.",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every network of the machine.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; 0.0.0.0 for every network of the machine."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     public_url: str | None = Field(
         None,
@@ -49,7 +51,8 @@ class Settings(BaseSettings):
 
     # Where data lies
     data_dir: Path = Field(
-        Path("data"), description="Folder of the SQLite file, the development mail outbox and the development secret."
+        Path("data"),
+        description="Folder of the SQLite file, the development mail outbox and the development secret.",
     )
     database_readers: int = Field(
         2, ge=1, le=64, description="Threads that read SQLite side by side; the writer is always one."
@@ -78,28 +81,41 @@ class Settings(BaseSettings):
 
     # Limits
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
-    rate_limit_user: str = Field("300000/minute", description="Requests of one user. Written as COUNT/second|minute|hour.")
+    rate_limit_user: str = Field(
+        "300000/minute", description="Requests of one user. Written as COUNT/second|minute|hour."
+    )
     rate_limit_address: str = Field("600000/minute", description="Requests of one network address.")
     rate_limit_login_account: str = Field(
-        "10/minute", description="Failed logins of one account; a device it is known on is counted on its own."
+        "10/minute",
+        description="Failed logins of one account; a device it is known on is counted on its own.",
     )
-    rate_limit_login_address: str = Field("600/minute", description="Logins and password mails from one address.")
+    rate_limit_login_address: str = Field(
+        "600/minute", description="Logins and password mails from one address."
+    )
     rate_limit_register: str = Field("6000/minute", description="Registrations from one address.")
     live_max_per_user: int = Field(50, ge=1, description="Open event streams and sockets of one user.")
     live_replay_limit: int = Field(
-        1000, ge=1, description="Events that a reconnecting stream may have missed; past it the client reloads."
+        1000,
+        ge=1,
+        description="Events that a reconnecting stream may have missed; past it the client reloads.",
     )
 
     # Mail
-    smtp_host: str | None = Field(None, description="SMTP server. Unset: mail lies in the data folder, see `banyan mail`.")
+    smtp_host: str | None = Field(
+        None, description="SMTP server. Unset: mail lies in the data folder, see `banyan mail`."
+    )
     smtp_port: int = Field(587, ge=1, le=65535, description="Port of the SMTP server.")
     smtp_user: str | None = Field(None, description="User name at the SMTP server.")
     smtp_password: SecretStr | None = Field(None, description="Password at the SMTP server.")
-    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="How the connection is encrypted.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection is encrypted."
+    )
     mail_from: str = Field("Banyan <banyan@localhost>", description="Sender of mails.")
 
     # Running
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The least that is logged."
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production and lines for people in development."
     )
@@ -107,14 +123,21 @@ class Settings(BaseSettings):
         timedelta(seconds=8), description="How long requests in flight may take at shutdown, in seconds."
     )
     fault: str | None = Field(
-        None, description="For fault tests: kill the process at a named point, as POINT:COUNT. Never in production."
+        None,
+        description="For fault tests: kill the process at a named point, as POINT:COUNT. Never in production.",
     )
-    edge: bool = Field(True, description="Serve hot routes in front of the router; off only to measure what it brings.")
+    edge: bool = Field(
+        True, description="Serve hot routes in front of the router; off only to measure what it brings."
+    )
 
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("public_url")
     @classmethod
@@ -123,7 +146,13 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
-    @field_validator("rate_limit_user", "rate_limit_address", "rate_limit_login_account", "rate_limit_login_address", "rate_limit_register")
+    @field_validator(
+        "rate_limit_user",
+        "rate_limit_address",
+        "rate_limit_login_account",
+        "rate_limit_login_address",
+        "rate_limit_register",
+    )
     @classmethod
     def _is_rate(cls, value: str) -> str:
         from banyan.infra.resilience.rate_limit import Rate
@@ -153,7 +182,9 @@ class Settings(BaseSettings):
             if self.fault is not None:
                 raise ValueError("BANYAN_FAULT kills the process on purpose: it is for tests, unset it")
             if self.public_url is None:
-                raise ValueError("BANYAN_PUBLIC_URL is missing: set it to the address that people open, such as https://todos.example.org")
+                raise ValueError(
+                    "BANYAN_PUBLIC_URL is missing: set it to the address that people open, such as https://todos.example.org"
+                )
         return self
 
     @property

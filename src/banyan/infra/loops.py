@@ -10,7 +10,8 @@ from banyan.infra.telemetry.log import get_logger
 log = get_logger(__name__)
 
 FIRST_RESTART_SECONDS = 0.2
-SLOWEST_RESTART_SECONDS = 30.0
+# A loop's work must go on soon after a fault has passed, and trying costs next to nothing.
+SLOWEST_RESTART_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)

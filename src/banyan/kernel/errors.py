@@ -47,7 +47,9 @@ class InvalidInput(BanyanError):
     code = "invalid_input"
     detail = "The request has fields that cannot be accepted; see `errors`."
 
-    def __init__(self, detail: str | None = None, *, errors: list[FieldError] | None = None, **facts: Any) -> None:
+    def __init__(
+        self, detail: str | None = None, *, errors: list[FieldError] | None = None, **facts: Any
+    ) -> None:
         super().__init__(detail, **facts)
         self.errors = errors or []
 

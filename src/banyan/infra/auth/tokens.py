@@ -63,6 +63,11 @@ class TokenIssuer:
         self._clock = clock or SystemClock()
 
     @property
+    def issuer(self) -> str:
+        """The `iss` of the tokens."""
+        return self._issuer
+
+    @property
     def lifetime_seconds(self) -> int:
         """What a login answers as `expires_in`."""
         return self._lifetime_seconds

@@ -15,4 +15,11 @@ class InProcessBus:
         self._runners = runners
 
     async def publish(self, events: Sequence[Event]) -> None:
-        await asyncio.gather(*(runner.deliver(events) for runner in self._runners))
+        results = await asyncio.gather(
+            *(runner.deliver(events) for runner in self._runners), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(
+                result, BaseException
+            ):  # raised when all are done: nothing goes on behind the relay's back
+                raise result

@@ -62,10 +62,6 @@ class Shards:
         """A read on the shard of `key`; see Database.read."""
         return await self.of(key).read(work, *args, **kwargs)
 
-    def committed_elsewhere(self, events: list[Event]) -> None:
-        """Tell the listeners what another process committed."""
-        self._committed(events)
-
     def announce(self, events: list[Event]) -> None:
         """Tell every listener of committed events. One that fails fails alone: the commit stands, and is acknowledged."""
         for listener in self._listeners:

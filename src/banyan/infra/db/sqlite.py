@@ -11,6 +11,7 @@ import contextvars
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar, cast
@@ -31,7 +32,8 @@ T = TypeVar("T")
 # More units a commit would make the first of them wait for the last; past this the fsync is well shared already.
 MAX_UNITS_PER_COMMIT = 256
 MAX_READS_PER_SNAPSHOT = 32
-BUSY_TIMEOUT_SECONDS = 5.0
+# How long another process (a command of the CLI, a backup) may hold the write lock before callers are told to come again.
+BUSY_TIMEOUT_SECONDS = 1.0
 NO_LONGER_OPEN = "The server is shutting down; try again shortly."
 
 
@@ -97,12 +99,16 @@ class _Unit:
             self.events = tx.appended
         except Exception as error:
             self.error = error
+        except BaseException as error:
+            # Whatever it is, it ends this unit; the thread goes on, for everybody else waits for it.
+            self.error = RuntimeError(f"a unit of work raised {type(error).__name__}")
+            self.error.__cause__ = error
 
     def settle(self, on_commit: OnCommit) -> None:
         """On the event loop: tell what was committed, then let the caller go on."""
         if self.error is None and self.events:
             on_commit(self.events)
-        if self.future.done():
+        if self.future.done():  # its caller was cancelled; what was committed stands all the same
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -177,7 +183,11 @@ class SqliteDatabase:
     def _write_loop(self, connection: sqlite3.Connection) -> None:
         tx = SqliteTransaction(connection, StatementCache(_DIALECT))
         for units in _batches(self._writes, MAX_UNITS_PER_COMMIT):
-            self._commit_together(connection, tx, units)
+            try:
+                self._commit_together(connection, tx, units)
+            except BaseException as error:
+                # Nothing that SQLite answers may end this thread: these units fail, the next ones are tried.
+                _fail_all(connection, units, error)
             self._loop.call_soon_threadsafe(_settle_all, units, self._on_commit)
         connection.close()
 
@@ -187,35 +197,44 @@ class SqliteDatabase:
         """Run and commit the units as one transaction; if that fails as a whole, each as its own."""
         try:
             connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            # The database cannot be written to now: each alone would only wait as long as all together did.
+            _fail_all(connection, units, error)
+            return
+        try:
             for unit in units:
                 connection.execute("SAVEPOINT unit")
                 unit.run(tx)
                 if not connection.in_transaction:
                     # A full disk makes SQLite roll back everything, the neighbours' changes too.
-                    raise unit.error or Unavailable()
+                    raise _RolledBack()
                 if unit.error is not None:
                     connection.execute("ROLLBACK TO unit")
                 connection.execute("RELEASE unit")
             connection.execute("COMMIT")
             fault_point("after-commit")
-        except (sqlite3.Error, BanyanError) as error:
+        except (sqlite3.Error, _RolledBack) as error:
+            if len(units) == 1:
+                _fail_all(connection, units, units[0].error or error)
+                return
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if len(units) == 1:
-                units[0].error = _as_ours(error)
-                return
             for unit in units:
                 self._commit_together(connection, tx, [unit])
 
     def _read_loop(self, connection: sqlite3.Connection) -> None:
         tx = SqliteTransaction(connection, StatementCache(_DIALECT))
         for units in _batches(self._reads, MAX_READS_PER_SNAPSHOT):
-            # The snapshot begins after all of these were asked for, so each sees every commit before its call.
-            connection.execute("BEGIN")
-            for unit in units:
-                unit.run(tx)
-            connection.execute("COMMIT")
-            self._loop.call_soon_threadsafe(_settle_all, units, _nothing_committed)
+            try:
+                # The snapshot begins after all of these were asked for, so each sees every commit before its call.
+                connection.execute("BEGIN")
+                for unit in units:
+                    unit.run(tx)
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+            except BaseException as error:
+                _fail_all(connection, units, error)
+            self._loop.call_soon_threadsafe(_settle_all, units, _ignore)
         connection.close()
 
 
@@ -265,7 +284,22 @@ def translate(error: sqlite3.Error) -> BanyanError:
     raise error
 
 
-def _as_ours(error: sqlite3.Error | BanyanError) -> Exception:
+class _RolledBack(Exception):
+    """SQLite has undone the whole transaction by itself."""
+
+
+def _fail_all(connection: sqlite3.Connection, units: list[_Unit], error: BaseException) -> None:
+    """Undo whatever is open, and let each of the units fail with this error."""
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+    for unit in units:
+        unit.error = _as_ours(error)
+
+
+def _as_ours(error: BaseException) -> BaseException:
+    if isinstance(error, _RolledBack):
+        return Unavailable()
     try:
         return translate(error) if isinstance(error, sqlite3.Error) else error
     except sqlite3.Error as unknown:
@@ -307,5 +341,5 @@ def _settle_all(units: list[_Unit], on_commit: OnCommit) -> None:
         unit.settle(on_commit)
 
 
-def _nothing_committed(events: list[Event]) -> None:
-    raise RuntimeError("a read appended events; only a transaction may")
+def _ignore(_events: list[Event]) -> None:
+    """A read commits nothing."""

@@ -13,7 +13,8 @@ from fastapi.security import OAuth2PasswordBearer
 from banyan.infra.auth.principal import Principal
 from banyan.infra.auth.revocations import Revocations
 from banyan.infra.auth.token_cache import VerifiedTokenCache
-from banyan.kernel.errors import Forbidden, Unauthenticated
+from banyan.infra.resilience.rate_limit import Rate, RateLimiter
+from banyan.kernel.errors import Forbidden, RateLimited, Unauthenticated
 
 _oauth2 = OAuth2PasswordBearer(
     tokenUrl="/auth/token", refreshUrl="/auth/token", scheme_name="password", auto_error=False
@@ -21,11 +22,23 @@ _oauth2 = OAuth2PasswordBearer(
 
 
 class Gate:
-    """Tells who is asking, from the access token alone."""
+    """Tells who is asking, from the access token alone, and lets each user in so often."""
 
-    def __init__(self, tokens: VerifiedTokenCache, revocations: Revocations) -> None:
+    def __init__(
+        self, tokens: VerifiedTokenCache, revocations: Revocations, limiter: RateLimiter, user_rate: Rate
+    ) -> None:
         self._tokens = tokens
         self._revocations = revocations
+        self._limiter = limiter
+        self._user_rate = user_rate
+
+    async def admit(self, authorization: str | None) -> Principal:
+        """The principal of a request, which counts against its user's rate. Raises Unauthenticated, RateLimited."""
+        principal = self.principal_of(authorization)
+        decision = await self._limiter.take(f"user:{principal.user_id}", self._user_rate)
+        if not decision.allowed:
+            raise RateLimited(retry_after_seconds=decision.retry_after_seconds)
+        return principal
 
     def principal_of(self, authorization: str | None) -> Principal:
         """The principal of an Authorization header. Raises Unauthenticated."""
@@ -35,9 +48,13 @@ class Gate:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send the access token as `Authorization: Bearer …`.")
         principal = self._tokens.verify(token)
+        self.refuse_revoked(principal)
+        return principal
+
+    def refuse_revoked(self, principal: Principal) -> None:
+        """Raises Unauthenticated when the principal's session has ended meanwhile."""
         if self._revocations.is_revoked(principal.session_id):
             raise Unauthenticated("This session has ended: log in again.")
-        return principal
 
 
 async def public() -> None:
@@ -47,7 +64,7 @@ async def public() -> None:
 async def signed_in(
     request: Request, _documented: Annotated[str | None, Depends(_oauth2)] = None
 ) -> Principal:
-    return request.scope["banyan.gate"].principal_of(request.headers.get("authorization"))
+    return await request.scope["banyan.gate"].admit(request.headers.get("authorization"))
 
 
 async def administrator(principal: Annotated[Principal, Security(signed_in)]) -> Principal:

@@ -8,13 +8,14 @@ every request → trace, address, base URL → limits → hot route? ── yes 
 import time
 from collections.abc import Mapping
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banyan.infra.http.access import Gate
 from banyan.infra.http.client import ClientAddress, base_url_of, header
 from banyan.infra.http.hot import Answer, Headers, HotRequest, LeanHandler
 from banyan.infra.http.origins import Origins
-from banyan.infra.http.problems import problem
+from banyan.infra.http.problems import Failure, problem
 from banyan.infra.http.receive import ClientGone, limited
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter
 from banyan.infra.telemetry.log import get_logger
@@ -37,6 +38,8 @@ UNLIMITED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 # What nginx logs for a client that did not wait; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# A HEAD is answered as the GET would be, without its body; a stream would never come to the end of its answer.
+ENDLESS = frozenset({"/events"})
 
 
 class Edge:
@@ -49,7 +52,6 @@ class Edge:
         hot: Mapping[tuple[str, str], LeanHandler],
         gate: Gate,
         limiter: RateLimiter,
-        user_rate: Rate,
         address_rate: Rate,
         max_body_bytes: int,
         origins: Origins,
@@ -61,7 +63,6 @@ class Edge:
         self._hot = hot
         self._gate = gate
         self._limiter = limiter
-        self._user_rate = user_rate
         self._address_rate = address_rate
         self._max_body_bytes = max_body_bytes
         self._origins = origins
@@ -74,6 +75,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"].rstrip("/") not in ENDLESS:
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         headers = scope["headers"]
         traceparent = header(headers, b"traceparent")
         continue_trace(traceparent.decode("latin-1") if traceparent else None)
@@ -94,12 +97,13 @@ class Edge:
 
     async def _answer_hot(self, handler: LeanHandler, scope: Scope, receive: Receive) -> Answer:
         try:
-            await self._take("address", scope["banyan.address"], self._address_rate)
+            await self._limit_address(scope)
             self._refuse_large(scope)
             authorization = header(scope["headers"], b"authorization")
-            principal = self._gate.principal_of(authorization.decode("latin-1") if authorization else None)
-            await self._take("user", principal.user_id, self._user_rate)
+            principal = await self._gate.admit(authorization.decode("latin-1") if authorization else None)
             return await handler(HotRequest(scope, receive, principal))
+        except ClientGone:
+            return Answer(CLIENT_CLOSED_REQUEST, [])
         except BanyanError as error:
             return Answer(*problem(error))
         except Exception as error:
@@ -120,12 +124,12 @@ class Edge:
         answer: Answer | None = None
         try:
             if scope["path"] not in UNLIMITED:
-                await self._take("address", scope["banyan.address"], self._address_rate)
+                await self._limit_address(scope)
             self._refuse_large(scope)
             if scope["method"] not in SAFE_METHODS:
                 self._refuse_cross_site(scope)
             await self._app(scope, limited(receive, self._max_body_bytes), send_completed)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             status = CLIENT_CLOSED_REQUEST
         except BanyanError as error:
             answer = Answer(*problem(error))
@@ -138,8 +142,8 @@ class Edge:
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.observe(scope["method"], route, status, started)
 
-    async def _take(self, kind: str, who: str, rate: Rate) -> None:
-        decision = await self._limiter.take(f"{kind}:{who}", rate)
+    async def _limit_address(self, scope: Scope) -> None:
+        decision = await self._limiter.take(f"address:{scope['banyan.address']}", self._address_rate)
         if not decision.allowed:
             raise RateLimited(retry_after_seconds=decision.retry_after_seconds)
 
@@ -166,9 +170,7 @@ def _failure(scope: Scope, error: Exception) -> Answer:
     log.error(
         "request_failed", path=scope["path"], method=scope["method"], request_id=request_id, exc_info=error
     )
-    return Answer(
-        *problem(BanyanError("Something went wrong here; it has been logged under this X-Request-Id."))
-    )
+    return Answer(*problem(Failure()))
 
 
 def _request_id(scope: Scope) -> bytes:
@@ -196,4 +198,11 @@ async def _send(answer: Answer, scope: Scope, send: Send) -> None:
     if answer.status != 304:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Header, Query, Request, WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message as ASGIMessage
+from starlette.types import Receive, Scope, Send
 
 from banyan.infra.auth.principal import Principal
 from banyan.infra.http.access import Caller, Gate
@@ -15,12 +16,18 @@ from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import ProblemResponse
 from banyan.infra.http.route import problems, router
 from banyan.infra.streams.live import Cursor, LiveHub, Message, Subscription, parse_cursor
+from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.errors import BanyanError, Forbidden, Unauthenticated
+
+log = get_logger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 # RFC 6455, section 7.4: 1001 is "going away"; 4000–4999 are an application's own.
 CLOSE_CODES = {"revoked": 4401, "expired": 4401, "draining": 1001}
+TRY_AGAIN_LATER = 1013
+# A client that takes nothing for so long is gone, or might as well be; it resumes from its cursor when it is back.
+SEND_TIMEOUT_SECONDS = 20.0
 
 RedeemTicket = Callable[[str], Awaitable[Principal]]
 """The principal of a single-use ticket, which is used up by this. Raises Unauthenticated."""
@@ -42,6 +49,7 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
         },
     )
     async def stream_events(
+        request: Request,
         caller: Caller,
         since: Annotated[str | None, Query(description="A cursor to continue from.", max_length=200)] = None,
         last_event_id: Annotated[
@@ -54,7 +62,7 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
         Each message's `id` is the cursor to continue from.
         """
         start = _cursor(last_event_id or since, hub)
-        subscription = hub.open(caller.user_id, caller.session_id)
+        subscription = _open(hub, request.scope["banyan.gate"], caller)
         return EventStream(_as_sse(hub, subscription, start), hub, subscription)
 
     @api.websocket("/ws")
@@ -63,7 +71,7 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
             _check_origin(websocket, origins)
             principal = await _who(websocket, ticket, redeem_ticket)
             start = _cursor(since, hub)
-            subscription = hub.open(principal.user_id, principal.session_id)
+            subscription = _open(hub, websocket.scope["banyan.gate"], principal)
         except BanyanError as error:
             await websocket.send_denial_response(ProblemResponse(error))
             return
@@ -77,7 +85,7 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
 
 
 class EventStream(StreamingResponse):
-    """Closes its subscription however it ends."""
+    """Closes its subscription however it ends, and gives up on a client that takes nothing any more."""
 
     media_type = "text/event-stream"
 
@@ -86,11 +94,29 @@ class EventStream(StreamingResponse):
         self._hub = hub
         self._subscription = subscription
 
-    async def __call__(self, scope, receive, send) -> None:  # noqa: ANN001 - ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: ASGIMessage) -> None:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
+        except TimeoutError:
+            log.info("stream_dropped", reason="slow", session_id=self._subscription.session_id)
         finally:
             self._hub.close(self._subscription)
+
+
+def _open(hub: LiveHub, gate: Gate, principal: Principal) -> Subscription:
+    """Begin to listen. Raises Unauthenticated when the session has ended since its token was looked at: nobody would
+    end a stream that began to listen after that."""
+    subscription = hub.open(principal.user_id, principal.session_id)
+    try:
+        gate.refuse_revoked(principal)
+    except Unauthenticated:
+        hub.close(subscription)
+        raise
+    return subscription
 
 
 def _cursor(text: str | None, hub: LiveHub) -> Cursor | None:
@@ -122,19 +148,23 @@ async def _talk(websocket: WebSocket, hub: LiveHub, subscription: Subscription, 
                     await websocket.close(CLOSE_CODES.get(message.reason or "", 1000), message.reason)
                 return
             content = {"event": _name(message), "cursor": message.cursor, **_content(message)}
-            await websocket.send_text(to_json(content).decode())
-    except (WebSocketDisconnect, RuntimeError):
-        return  # the client went away while we were sending
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                await websocket.send_text(to_json(content).decode())
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
+        return  # the client went away while we were sending, or takes nothing any more
+    except BanyanError:
+        await websocket.close(TRY_AGAIN_LATER, "unavailable")
     finally:
         listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        await asyncio.wait({listener})
 
 
 async def _until_gone(websocket: WebSocket, subscription: Subscription) -> None:
-    while (await websocket.receive())["type"] != "websocket.disconnect":
-        pass
-    subscription.end("gone")
+    try:
+        while (await websocket.receive())["type"] != "websocket.disconnect":
+            pass
+    finally:
+        subscription.end("gone")
 
 
 async def _who(websocket: WebSocket, ticket: str | None, redeem_ticket: RedeemTicket) -> Principal:

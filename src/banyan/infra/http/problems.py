@@ -1,5 +1,6 @@
 """Errors as answers: RFC 9457 `application/problem+json`, and the one table of statuses."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -48,6 +49,12 @@ FRAMEWORK_ERRORS: dict[int, type[BanyanError]] = {
 }
 
 
+class Failure(BanyanError):
+    """A bug of ours. It says nothing about itself to clients."""
+
+    detail = "Something went wrong here; it has been logged under this X-Request-Id."
+
+
 class FieldProblem(BaseModel):
     pointer: str = Field(
         examples=["/title"], description="JSON pointer into the body, or `query/…`, `header/…`, `path/…`."
@@ -87,7 +94,7 @@ def problem(error: BanyanError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         content["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.errors]
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
     if isinstance(error, errors.RetryLater):
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_seconds))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_seconds))).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="banyan"'))
     if isinstance(error, errors.MethodNotAllowed) and "allow" in error.facts:
@@ -95,9 +102,11 @@ def problem(error: BanyanError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     return status, headers, to_json(content, inf_nan_mode="null")
 
 
-def from_validation(faults: list[Any]) -> InvalidInput:
-    """Our error for pydantic's: each fault with a pointer to its place."""
-    return InvalidInput(errors=[FieldError(_pointer(fault["loc"]), fault["msg"]) for fault in faults[:50]])
+def from_validation(faults: list[Any], body: object = None) -> InvalidInput:
+    """Our error for pydantic's: each fault with a pointer to its place in `body`."""
+    return InvalidInput(
+        errors=[FieldError(_pointer(fault["loc"], body), fault["msg"]) for fault in faults[:50]]
+    )
 
 
 def from_pydantic(error: ValidationError, *, place: str = "body") -> InvalidInput:
@@ -105,10 +114,24 @@ def from_pydantic(error: ValidationError, *, place: str = "body") -> InvalidInpu
     return from_validation([{**fault, "loc": (place, *fault["loc"])} for fault in faults])
 
 
-def _pointer(place: tuple[int | str, ...]) -> str:
+def _pointer(place: tuple[int | str, ...], body: object = None) -> str:
     where, *path = place or ("body",)
+    if where == "body" and body is not None:
+        path = _without_tags(path, body)
     steps = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return steps or "/" if where == "body" else f"{where}{steps}"
+
+
+def _without_tags(path: list[int | str], body: object) -> list[int | str]:
+    """The steps that lead somewhere in `body`, and the last one: pydantic also names the member of a union."""
+    steps: list[int | str] = []
+    here: Any = body
+    for step in path[:-1]:
+        known = here if isinstance(here, dict) else dict(enumerate(here)) if isinstance(here, list) else {}
+        if step in known:
+            steps.append(step)
+            here = known[step]
+    return [*steps, *path[-1:]]
 
 
 class ProblemResponse(Response):
@@ -118,6 +141,19 @@ class ProblemResponse(Response):
         self.raw_headers = [*headers, (b"content-length", str(len(body)).encode())]
 
 
+def _allowed(app: FastAPI, request: Request) -> str:
+    """The methods of all routes at this address; the framework knows those of the first one only."""
+    methods: set[str] = set()
+    for route in app.routes:
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(request.url.path):
+            # A mounted folder of files names no methods.
+            methods |= getattr(route, "methods", None) or {"GET"}
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Let every error that reaches `app` leave it as a problem."""
 
@@ -125,18 +161,23 @@ def install_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, BanyanError)
         return ProblemResponse(error)
 
+    async def failed(_request: Request, _error: Exception) -> Response:
+        # Starlette sends this and raises the error again, so that the edge logs it.
+        return ProblemResponse(Failure())
+
     async def invalid(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return ProblemResponse(from_validation(list(error.errors())))
+        return ProblemResponse(from_validation(list(error.errors()), error.body))
 
-    async def framework(_request: Request, error: Exception) -> Response:
+    async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, BanyanError):
             return ProblemResponse(error.__cause__)
         kind = FRAMEWORK_ERRORS.get(error.status_code, errors.MalformedRequest)
-        facts = {"allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
+        facts = {"allow": _allowed(app, request)} if kind is errors.MethodNotAllowed else {}
         return ProblemResponse(kind(**facts))
 
     app.add_exception_handler(BanyanError, ours)
+    app.add_exception_handler(Exception, failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)

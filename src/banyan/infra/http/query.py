@@ -1,7 +1,7 @@
 """Query strings of lean handlers: parsed as strictly as bodies."""
 
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ValidationError
 
@@ -44,5 +44,6 @@ def true_or_false(value: object) -> object:
 
 def next_link(url: str, query: bytes, cursor: str) -> bytes:
     """The `Link` header of the next page (RFC 8288): the same query with another cursor."""
-    kept = [part for part in query.decode("ascii").split("&") if part and not part.startswith("cursor=")]
-    return f'<{url}?{"&".join([*kept, "cursor=" + cursor])}>; rel="next"'.encode()
+    # Written anew: what the client left unescaped must not end the address.
+    kept = [pair for pair in parse_qsl(query.decode("ascii")) if pair[0] != "cursor"]
+    return f'<{url}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'.encode()

@@ -32,10 +32,12 @@ class BanyanRoute(APIRoute):
         if lean is not None:
 
             async def handle_lean(request: Request) -> Response:
-                principal = request.scope["banyan.gate"].principal_of(request.headers.get("authorization"))
+                principal = await request.scope["banyan.gate"].admit(request.headers.get("authorization"))
                 status, headers, body = await lean(HotRequest(request.scope, request.receive, principal))
                 response = Response(body, status)
-                response.raw_headers = [*headers, (b"content-length", str(len(body)).encode())]
+                response.raw_headers = list(headers)
+                if status != 304:
+                    response.raw_headers.append((b"content-length", b"%d" % len(body)))
                 return response
 
             return handle_lean
@@ -54,7 +56,8 @@ class BanyanRoute(APIRoute):
 
 def router(tag: str) -> APIRouter:
     """A router of Banyan's routes."""
-    return APIRouter(route_class=BanyanRoute, tags=[tag], redirect_slashes=False)
+    # Not FastAPI's strict content type: a body that says nothing is JSON to us (json_body.py), one that lies is refused.
+    return APIRouter(route_class=BanyanRoute, tags=[tag], redirect_slashes=False, strict_content_type=False)
 
 
 _DESCRIPTIONS = {

@@ -12,6 +12,11 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from banyan.infra.http.edge import SECURITY_HEADERS
+from banyan.infra.http.problems import problem
+from banyan.kernel.errors import MalformedRequest
 
 # The writer's thread asks for the interpreter after every statement; with the default of 5 ms a busy event loop would
 # let it wait that long each time.
@@ -20,6 +25,22 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 
 class StartFailed(Exception):
     """The application refused to start."""
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1, with a problem for what is no HTTP at all."""
+
+    def send_400_response(self, msg: str) -> None:
+        _, headers, body = problem(MalformedRequest("This is not a valid HTTP/1.1 request."))
+        fields = [
+            *headers,
+            *SECURITY_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        head = b"".join(b"%s: %s\r\n" % field for field in fields)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + body)
+        self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -63,7 +84,7 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         lifespan="on",
         access_log=False,
         log_config=None,

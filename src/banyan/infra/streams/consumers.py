@@ -12,22 +12,25 @@ position of each stream the consumer has applied, and a repeat is skipped. An ev
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import bindparam, delete, select, update
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.tables import batch, upsert
-from banyan.infra.db.transaction import Transaction
+from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.streams.log import as_json, from_row
 from banyan.infra.streams.tables import events, failed_events, inbox
 from banyan.infra.telemetry.log import get_logger
 from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock, now_text, to_text
-from banyan.kernel.errors import Unavailable
+from banyan.kernel.errors import RetryLater, StorageFull
 from banyan.kernel.events import Event
 
 log = get_logger(__name__)
 
+# The database's trouble, not the event's: nothing is set aside, and the same events are delivered again.
+PASSING = (RetryLater, StorageFull)
 MAX_ATTEMPTS = 5
 RETRY_PAUSES = (timedelta(seconds=0.2), timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=30))
 
@@ -136,21 +139,14 @@ class ConsumerRunner:
     async def deliver(self, events_: Sequence[Event]) -> None:
         """Apply each event that was not applied yet; when this returns, each is applied or set aside.
 
-        Raises Unavailable when the database cannot be reached; then any of them may be delivered again.
+        Raises Unavailable or StorageFull when the database cannot take them; then they must be delivered again.
         """
         by_shard: dict[str, list[Event]] = {}
         for event in events_:
             if self.consumer.wants(event):
                 by_shard.setdefault(self._shards.of(event.user_id).name, []).append(event)
         for shard, wanted in by_shard.items():
-            try:
-                await self._shards.named(shard).transact(self._apply_all, wanted)
-            except Unavailable:
-                raise
-            except Exception:
-                # One of them is bad: one at a time, so that only the bad one is set aside.
-                for event in wanted:
-                    await self._apply_or_set_aside(event)
+            await self._apply_or_split(self._shards.named(shard), wanted)
 
     async def retry_due(self) -> int:
         """Try what was set aside and is due; returns how many were tried."""
@@ -161,16 +157,33 @@ class ConsumerRunner:
                 tried += 1
                 try:
                     await database.transact(self._apply_set_aside, event)
-                except Unavailable:
+                except PASSING:
                     raise
                 except Exception as error:
                     await self._set_aside(event, attempts + 1, error)
         return tried
 
+    async def _apply_or_split(self, database: Database, wanted: list[Event]) -> None:
+        """Apply all in one transaction. When one of them is bad, halve until it is alone: it is set aside, and its
+        neighbours wait for some ten transactions rather than for one each."""
+        try:
+            await database.transact(self._apply_all, wanted)
+        except PASSING:
+            raise
+        except Exception as error:
+            if len(wanted) == 1:
+                await self._set_aside(wanted[0], 1, error)
+                return
+            middle = len(wanted) // 2
+            await self._apply_or_split(database, wanted[:middle])
+            await self._apply_or_split(database, wanted[middle:])
+
     async def _apply_all(self, tx: Transaction, wanted: list[Event]) -> None:
         keys = sorted({(event.user_id, event.stream) for event in wanted})
         rows = await tx.all(_APPLIED, {"wanted": as_json(keys), "consumer": self.consumer.name})
-        reached: dict[tuple[str, str], int] = {(row["user_id"], row["stream"]): row["position"] for row in rows}
+        reached: dict[tuple[str, str], int] = {
+            (row["user_id"], row["stream"]): row["position"] for row in rows
+        }
         moved: set[tuple[str, str]] = set()
         for event in wanted:
             key = (event.user_id, event.stream)
@@ -182,14 +195,6 @@ class ConsumerRunner:
             moved.add(key)
         if moved:
             await tx.run_many(_MARK, [self._mark(*key, reached[key]) for key in moved])
-
-    async def _apply_or_set_aside(self, event: Event) -> None:
-        try:
-            await self._shards.transact(event.user_id, self._apply_all, [event])
-        except Unavailable:
-            raise
-        except Exception as error:
-            await self._set_aside(event, 1, error)
 
     async def _apply_set_aside(self, tx: Transaction, event: Event) -> None:
         """The failure's row is the licence to apply an event below the inbox's position; whoever deletes it applies."""
@@ -212,7 +217,7 @@ class ConsumerRunner:
             consumer=self.consumer.name,
             event_id=event.id,
             type=event.type,
-            exc_info=error,
+            place=_place(error),
             **facts,
         )
         await self._shards.transact(event.user_id, self._store_failure, event, facts)
@@ -236,6 +241,14 @@ class ConsumerRunner:
             "at_position": event.position,
             "by_consumer": self.consumer.name,
         }
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised, as `file:line`: the log gets this in place of a traceback, which ends with the error's text."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return "unknown" if last is None else f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
 
 
 @dataclass(frozen=True, slots=True)

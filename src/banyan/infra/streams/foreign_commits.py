@@ -14,6 +14,7 @@ from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.loops import Loop, wait_for
 from banyan.infra.streams.log import last_sequence, read_past
+from banyan.kernel.events import Event
 
 LOOK_SECONDS = 0.1
 READ_BATCH = 500
@@ -63,15 +64,17 @@ class ForeignCommits:
         return told
 
     async def _tell(self, shard: str, after: int, upto: int) -> int:
-        told = 0
+        events: list[Event] = []
         while after < upto:
-            events = await self._shards.named(shard).read(read_past, after, READ_BATCH)
-            if not events:
+            page = await self._shards.named(shard).read(read_past, after, READ_BATCH)
+            if not page:
                 break  # erased meanwhile
-            after = events[-1].sequence
-            self._shards.committed_elsewhere(events)
-            told += len(events)
-        return told
+            after = page[-1].sequence
+            events += page
+        # All at once: a stream of which only the beginning was told would seem to be shorter than it is.
+        if events:
+            self._shards.announce(events)
+        return len(events)
 
 
 async def _mark(tx: Transaction) -> _Mark:

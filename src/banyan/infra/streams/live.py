@@ -171,25 +171,23 @@ class LiveHub:
 
         since: what it has seen; None to begin now.
         """
-        now = await self._now(subscription.user_id)
-        if since is None:
-            cursor = now
-        elif self._can_resume(since, now):
+        user_id = subscription.user_id
+        cursor = now = await self._now(user_id)
+        if since is not None:
             cursor = {stream: since.get(stream, 0) for stream in now}
-        else:
-            cursor = now
-            yield Message("reset", format_cursor(cursor))
+            if not self._can_resume(cursor, now):
+                cursor = now
+                yield Message("reset", format_cursor(cursor))
         yield Message("ready", format_cursor(cursor))
-        # What came between listening and knowing `now` is in the buffer or in the log; both are looked through.
-        subscription.overran = True
+        # What is committed from `open` on is in the buffer; what lies before that, and after the cursor, is in the log.
+        if cursor != now:
+            subscription.overran = True
+        cursor = dict(cursor)
         while subscription.ended is None:
             if subscription.overran:
                 subscription.overran = False
-                async for event in self._unseen(subscription.user_id, cursor):
-                    cursor[event.stream] = event.position
-                    yield Message("event", format_cursor(cursor), event)
-                    if subscription.ended is not None:
-                        break
+                async for message in self._catch_up(subscription, cursor):
+                    yield message
             while subscription.buffered and subscription.ended is None:
                 event = subscription.buffered.popleft()
                 seen = cursor.get(event.stream)
@@ -202,6 +200,7 @@ class LiveHub:
                 yield Message("event", format_cursor(cursor), event)
             if subscription.overran or subscription.ended is not None:
                 continue
+            # Nothing is awaited between finding the buffer empty and here: no signal can get lost.
             subscription.signal.clear()
             try:
                 await asyncio.wait_for(subscription.signal.wait(), idle_seconds)
@@ -209,20 +208,36 @@ class LiveHub:
                 yield None
         yield Message("bye", format_cursor(cursor), reason=subscription.ended)
 
+    async def _catch_up(self, subscription: Subscription, cursor: Cursor) -> AsyncIterator[Message]:
+        """The events past the cursor, from the log; a `reset` when there are too many, or when the log has a gap."""
+        user_id = subscription.user_id
+        now = await self._now(user_id)
+        if self._can_resume(cursor, now):
+            async for event in self._unseen(user_id, cursor, now):
+                if event.position != cursor[event.stream] + 1:
+                    break
+                cursor[event.stream] = event.position
+                yield Message("event", format_cursor(cursor), event)
+                if subscription.ended is not None:
+                    return
+        if any(cursor[stream] < now[stream] for stream in now):
+            cursor.update(now)
+            yield Message("reset", format_cursor(cursor))
+
     async def _now(self, user_id: str) -> Cursor:
         return {stream: await self._positions.current(user_id, stream) for stream in self._logs}
 
-    def _can_resume(self, since: Cursor, now: Cursor) -> bool:
-        behind = [now[stream] - since.get(stream, 0) for stream in now]
+    def _can_resume(self, cursor: Cursor, now: Cursor) -> bool:
+        behind = [now[stream] - cursor[stream] for stream in now]
         return min(behind) >= 0 and sum(behind) <= self._replay_limit
 
-    async def _unseen(self, user_id: str, cursor: Cursor) -> AsyncIterator[Event]:
+    async def _unseen(self, user_id: str, cursor: Cursor, now: Cursor) -> AsyncIterator[Event]:
         for stream, log in self._logs.items():
-            while True:
+            while cursor[stream] < now[stream]:
                 events = await self._shards.read(
                     user_id, log.read, user_id, after=cursor[stream], limit=READ_BATCH
                 )
+                if not events:
+                    break
                 for event in events:
                     yield event
-                if len(events) < READ_BATCH:
-                    break

@@ -44,7 +44,10 @@ class Positions(Protocol):
 
 
 class ProcessPositions:
-    """Positions for the only process that writes to its shards. max_streams: how many it remembers."""
+    """Positions for the only process that serves its shards.
+
+    max_streams: how many it remembers; the one that has moved longest ago goes first, and is loaded when it is asked for.
+    """
 
     def __init__(self, shards: Shards, *, max_streams: int = 200_000) -> None:
         self._shards = shards
@@ -68,6 +71,7 @@ class ProcessPositions:
         known = self._known.get(key, -1)
         if position > known:
             self._known[key] = known = position
+            self._known.move_to_end(key)
             if len(self._known) > self._max_streams:
                 self._known.popitem(last=False)
         return known

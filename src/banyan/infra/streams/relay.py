@@ -26,7 +26,11 @@ LOOK_SECONDS = 1.0
 
 _BOOKMARK = select(bookmarks.c.sequence).where(bookmarks.c.reader == bindparam("reader"))
 _move = upsert(bookmarks).values(reader=bindparam("reader"), sequence=bindparam("sequence"))
-_MOVE = _move.on_conflict_do_update(index_elements=["reader"], set_={"sequence": _move.excluded.sequence})
+_MOVE = _move.on_conflict_do_update(
+    index_elements=["reader"],
+    set_={"sequence": _move.excluded.sequence},
+    where=bookmarks.c.sequence < _move.excluded.sequence,
+)
 
 
 class Relay:
@@ -45,7 +49,7 @@ class Relay:
         while not stop.is_set():
             self._committed.clear()
             if await self.publish_waiting() == 0:
-                await wait_for(self._committed, LOOK_SECONDS)
+                await wait_for(self._committed, LOOK_SECONDS, stop=stop)
 
     async def publish_waiting(self) -> int:
         """Publish one batch of each shard; returns how many events that were."""

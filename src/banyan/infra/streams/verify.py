@@ -129,14 +129,16 @@ async def _whole_stream(tx: Transaction, log: EventLog, user_id: str) -> list[Ev
 
 
 def _position_faults(user_id: str, stream: str, events: Sequence[Event], end: int) -> list[Difference]:
-    """Positions follow each other up to the stream's own; the log of an erased account may begin later than 1."""
+    """Positions follow each other up to the stream's own; the log of an erased account may begin later than 1.
+
+    With no event left the account was erased: rows that are there all the same are found by the fold.
+    """
     faults: list[Difference] = []
     for before, event in pairwise(events):
         if event.position != before.position + 1:
             faults.append(Difference(user_id, stream, "positions", before.position + 1, event.position))
-    last = events[-1].position if events else 0
-    if last != end:
-        faults.append(Difference(user_id, stream, "positions", last, end))
+    if events and events[-1].position != end:
+        faults.append(Difference(user_id, stream, "positions", events[-1].position, end))
     return faults
 
 

@@ -1,0 +1,144 @@
+"""The relay: every committed event reaches the bus, in order, whatever fails in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.support.databases import opened_shards
+
+from banyan.infra.db.shards import Shards
+from banyan.infra.loops import Loop, LoopRunner
+from banyan.infra.streams import relay as relay_module
+from banyan.infra.streams.log import EventLog
+from banyan.infra.streams.relay import Relay
+from banyan.kernel.clock import ManualClock
+from banyan.kernel.errors import Unavailable
+from banyan.kernel.events import Event, NewEvent
+
+LOG = EventLog("todos", ManualClock())
+
+
+class Bus:
+    """Takes events, unless it is down; `reached` is set when it holds as many as asked for."""
+
+    def __init__(self) -> None:
+        self.taken: list[Event] = []
+        self.down = False
+        self.tries = 0
+        self.tried_twice = asyncio.Event()
+        self.waiting_for = 0
+        self.reached = asyncio.Event()
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        self.tries += 1
+        if self.tries == 2:
+            self.tried_twice.set()
+        if self.down:
+            raise Unavailable()
+        self.taken.extend(events)
+        if len(self.taken) >= self.waiting_for:
+            self.reached.set()
+
+    async def holds(self, count: int) -> None:
+        self.waiting_for = count
+        if len(self.taken) < count:
+            self.reached.clear()
+            await asyncio.wait_for(self.reached.wait(), 10)
+
+
+@pytest.fixture
+async def shards(tmp_path: Path) -> AsyncIterator[Shards]:
+    async with opened_shards(tmp_path) as opened:
+        yield opened
+
+
+async def happen(shards: Shards, count: int, user: str = "ada") -> None:
+    await shards.transact(
+        user, LOG.append, user, [NewEvent("Happened", str(number)) for number in range(count)]
+    )
+
+
+async def test_events_go_out_once_and_in_order(shards: Shards, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(relay_module, "BATCH", 3)
+    bus = Bus()
+    relay = Relay(shards, bus)
+    await happen(shards, 7)
+    await happen(shards, 2, "bob")
+    while await relay.publish_waiting():
+        pass
+    assert [event.sequence for event in bus.taken] == list(range(1, 10))
+    assert await relay.lag() == 0
+    assert await relay.publish_waiting() == 0
+    assert await Relay(shards, bus).publish_waiting() == 0  # the bookmark outlives the process
+
+
+async def test_a_bus_that_refuses_gets_the_same_events_again(shards: Shards):
+    bus = Bus()
+    bus.down = True
+    relay = Relay(shards, bus)
+    await happen(shards, 3)
+    with pytest.raises(Unavailable):
+        await relay.publish_waiting()
+    assert await relay.lag() == 3
+    bus.down = False
+    assert await relay.publish_waiting() == 3
+    assert [event.position for event in bus.taken] == [1, 2, 3]
+
+
+async def test_a_crash_after_publishing_repeats_and_loses_nothing(
+    shards: Shards, monkeypatch: pytest.MonkeyPatch
+):
+    bus = Bus()
+    relay = Relay(shards, bus)
+    await happen(shards, 3)
+
+    def dies(point: str) -> None:
+        if point == "after-publish":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(relay_module, "fault_point", dies)
+    with pytest.raises(KeyboardInterrupt):
+        await relay.publish_waiting()
+    monkeypatch.undo()
+    await Relay(shards, bus).publish_waiting()
+    assert [event.position for event in bus.taken] == [1, 2, 3, 1, 2, 3]
+
+
+async def test_the_bookmark_never_goes_back(shards: Shards):
+    relay = Relay(shards, Bus())
+    await happen(shards, 5)
+    await relay.publish_waiting()
+    await shards.transact("ada", relay._move_bookmark, 2)
+    assert await relay.lag() == 0
+
+
+async def test_a_commit_wakes_it_and_a_stop_ends_it_at_once(shards: Shards, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(relay_module, "LOOK_SECONDS", 3600)
+    bus = Bus()
+    relay = Relay(shards, bus)
+    shards.on_commit(relay.wake)
+    runner = LoopRunner([Loop("relay", relay.run)])
+    runner.start()
+    for count in range(1, 6):
+        await happen(shards, 1)
+        await bus.holds(count)
+    began = asyncio.get_running_loop().time()
+    await runner.stop()
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_it_goes_on_by_itself_when_the_bus_is_back(shards: Shards):
+    bus = Bus()
+    bus.down = True
+    relay = Relay(shards, bus)
+    shards.on_commit(relay.wake)
+    runner = LoopRunner([Loop("relay", relay.run)])
+    runner.start()
+    await happen(shards, 3)
+    await asyncio.wait_for(bus.tried_twice.wait(), 10)
+    bus.down = False
+    await bus.holds(3)
+    await runner.stop()
+    assert [event.position for event in bus.taken] == [1, 2, 3]
+    assert runner.failures["relay"] >= 2
