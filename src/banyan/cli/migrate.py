@@ -1,0 +1,74 @@
+"""`banyan migrate`."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from banyan.settings import Settings
+
+EPILOG = """
+[bold]Examples[/bold]
+  banyan migrate            bring the database up to date, or make an empty one
+  banyan migrate --check    only say where it stands; exit code 1 when something is pending
+"""
+
+
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 when something is pending.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Bring the database up to date.
+
+    Repeating it is safe. `banyan up` does it by itself; `banyan serve` does not, so that a fleet is migrated once, before it starts.
+    """
+    from banyan.cli.console import print_json, say
+    from banyan.cli.runtime import load_settings
+    from banyan.infra.db.migrate import status
+
+    settings = load_settings()
+    before = status(settings.database_path)
+    done = False if check else upgrade(settings)
+    after = status(settings.database_path)
+    if as_json:
+        facts = {"database": str(settings.database_path), "current": after.current, "newest": after.newest}
+        print_json({**facts, "before": before.current, "migrated": done, "pending": not after.is_current})
+    elif done:
+        say(
+            f"Migrated [bold]{settings.database_path}[/bold] from {before.current or 'nothing'} to {after.current}."
+        )
+    elif after.is_current:
+        say(f"[bold]{settings.database_path}[/bold] is up to date, at {after.current}.")
+    else:
+        say(
+            f"[bold]{settings.database_path}[/bold] is at {after.current or 'nothing'}; {after.newest} is pending."
+        )
+    if not after.is_current:
+        raise typer.Exit(1)
+
+
+def upgrade(settings: "Settings") -> bool:
+    """Migrate, one process at a time; returns whether anything had to be done."""
+    from banyan.infra.db.migrate import upgrade as upgrade_file
+
+    with _alone(settings.data_dir):
+        return upgrade_file(settings.database_path)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Wait for other migrations of this folder: two that run side by side would both create the first table."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(data_dir / "migrate.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,64 @@
+"""Help: quick, complete, and for newcomers."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from banyan import __version__
+
+BUDGET_SECONDS = 0.5
+COMMANDS = ["up", "serve", "migrate", "users", "events", "config", "mail", "keys"]
+HEAVY = {"fastapi", "pydantic", "sqlalchemy", "starlette", "uvicorn", "structlog", "cryptography", "alembic"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "banyan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_help_comes_within_half_a_second() -> None:
+    run("--help")  # compiled files are there from now on, as on any second start
+    costs = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Processor time: what the help itself costs, however busy the machine is otherwise.
+        costs.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(costs) < BUDGET_SECONDS
+
+
+def test_the_command_line_is_imported_without_heavy_packages() -> None:
+    script = (
+        "import sys, banyan.cli, banyan.cli.app; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert HEAVY & set(done.stdout.split()) == set()
+
+
+def test_help_names_every_command_and_where_to_begin() -> None:
+    page = run("--help").stdout
+    assert [name for name in COMMANDS if f" {name} " not in page] == []
+    assert "banyan up" in page
+    assert "create-admin" in page
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, cli) -> None:
+    done = cli(command, "--help")
+    assert done.code == 0
+    assert f"banyan {command}" in done.out
+    assert "Examples" in done.out
+
+
+def test_version(cli) -> None:
+    done = cli("--version")
+    assert (done.code, done.out) == (0, f"banyan {__version__}\n")
+
+
+def test_an_unknown_command_is_a_mistake_of_use(cli) -> None:
+    assert cli("frobnicate").code == 2

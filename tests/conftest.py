@@ -1,0 +1,63 @@
+"""What every test may ask for: a server, more servers, clients and people."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.accounts import Account, client_of, register
+from tests.support.server import RunningServer
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server for the whole run. Tests that change its settings, kill it or fill it up take `make_server`."""
+    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Makes servers that are stopped after the test: `make_server({"BANYAN_…": …}, command="up")`."""
+    made: list[RunningServer] = []
+
+    def make(
+        settings: Mapping[str, str] | None = None, *, command: str = "serve", start: bool = True
+    ) -> RunningServer:
+        server = RunningServer(tmp_path / f"data-{len(made)}", settings, command=command)
+        made.append(server)
+        if start:
+            server.start()
+        return server
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def api(server: RunningServer) -> Iterator[httpx.Client]:
+    """A client without a token."""
+    with client_of(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def new_user(request: pytest.FixtureRequest) -> Iterator[Callable[..., Account]]:
+    """Registers and logs in: `new_user()`, `new_user(name=…, email=…, server=…)`. Without `server`: the shared one."""
+    made: list[Account] = []
+
+    def make(*, server: RunningServer | None = None, **fields: str) -> Account:
+        on: RunningServer = server or request.getfixturevalue("server")
+        account = register(on.url, **fields)
+        made.append(account)
+        return account
+
+    yield make
+    for account in made:
+        account.client.close()

@@ -1,0 +1,76 @@
+"""The notifications module without HTTP: a service over a database in a temporary folder, with a clock that tests turn."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.databases import opened_shards
+
+from banyan.infra.auth.principal import Principal
+from banyan.infra.db.shards import Shards
+from banyan.infra.streams.log import EventLog
+from banyan.kernel.clock import ManualClock
+from banyan.kernel.errors import Unauthenticated
+from banyan.kernel.events import Event
+from banyan.modules.notifications import ledger
+from banyan.modules.notifications.channels import Channel, InAppChannel, MemoryChannel, by_name
+from banyan.modules.notifications.contract import STREAM, NewNotification
+from banyan.modules.notifications.delivery import DeliveryLoop
+from banyan.modules.notifications.service import NotificationService
+
+ADA = "01890a5d-ac96-774b-bcce-b302099a8057"
+BOB = "01890a5d-ac96-774b-bcce-b302099a8058"
+NOBODY = "01890a5d-ac96-774b-bcce-b302099a8059"
+
+
+class KnownUsers:
+    """The users contract, for a fixed set of people."""
+
+    def __init__(self, *ids: str) -> None:
+        self.ids = set(ids)
+
+    async def exists(self, user_id: str) -> bool:
+        return user_id in self.ids
+
+    async def redeem_ticket(self, ticket: str) -> Principal:
+        raise Unauthenticated()
+
+
+class Inboxes:
+    def __init__(self, shards: Shards, clock: ManualClock) -> None:
+        self.shards = shards
+        self.clock = clock
+        self.log = EventLog(STREAM, clock)
+        self.users = KnownUsers(ADA, BOB)
+        self.channel = MemoryChannel()
+        channels: Sequence[Channel] = [InAppChannel(), self.channel]
+        self.service = NotificationService(shards, self.log, clock, self.users, channels)
+        self.loop = DeliveryLoop(shards, clock, by_name(channels))
+
+    async def send(self, message: str = "Hello", user: str = ADA, *, through_memory: bool = False) -> str:
+        channels = ("in_app", "memory") if through_memory else ("in_app",)
+        return await self.service.notify(user, NewNotification("message", message, channels=channels))
+
+    async def messages(self, user: str = ADA) -> list[str]:
+        """The inbox, newest first."""
+        page = await self.service.page(user, unread_only=False, before=None, limit=200)
+        return [notification.message for notification in page.notifications]
+
+    async def events(self, user: str = ADA) -> list[Event]:
+        return await self.shards.read(user, self.log.read, user, after=0, limit=10_000)
+
+    async def states(self, notification_id: str, user: str = ADA) -> dict[str, tuple[str, int]]:
+        """Channel → status and attempt."""
+        found = await self.service.deliveries(user, notification_id)
+        return {delivery.channel: (delivery.status.value, delivery.attempt) for delivery in found}
+
+    async def claim(self) -> list[ledger.Claim]:
+        return await self.shards.transact(ADA, ledger.claim_due, self.clock.now(), 100)
+
+
+@asynccontextmanager
+async def opened_inboxes(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[Inboxes]:
+    async with opened_shards(folder) as shards:
+        inboxes = Inboxes(shards, clock or ManualClock())
+        shards.on_commit(inboxes.loop.wake)
+        yield inboxes

@@ -1,0 +1,185 @@
+"""A Banyan server of its own for a test: a real process, in a temporary folder, on a free port.
+
+The process is what people run (`python -m banyan serve`), so what holds here holds for them. It can be killed and
+started again on the same data and the same port.
+"""
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from banyan.infra.db.migrate import upgrade
+
+READY_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 15.0
+LOOK_SECONDS = 0.01
+
+TEST_SETTINGS = {
+    "BANYAN_HOST": "127.0.0.1",
+    "BANYAN_LOG_FORMAT": "json",
+    # Argon2 at the least that the settings allow; each registration still costs about 20 ms.
+    "BANYAN_ARGON2_MEMORY_KIB": "19456",
+    "BANYAN_ARGON2_ITERATIONS": "2",
+    # All tests come from one address.
+    "BANYAN_RATE_LIMIT_LOGIN_ADDRESS": "100000/minute",
+    "BANYAN_RATE_LIMIT_REGISTER": "100000/minute",
+}
+
+
+class ServerDied(AssertionError):
+    """The server ended, or did not become ready, when it should have; the text holds its log."""
+
+
+@functools.cache
+def _migrated_database() -> Path:
+    """An empty database with all migrations, made once a test run: each server starts on a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="banyan-template-"))
+    path = folder / "banyan.sqlite3"
+    upgrade(path)
+    return path
+
+
+def banyan_environment(data_dir: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a `banyan` process: none of the caller's own settings, the test settings, and `settings`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
+    return {**inherited, **TEST_SETTINGS, "BANYAN_DATA_DIR": str(data_dir), **(settings or {})}
+
+
+def migrated_data_dir(data_dir: Path) -> Path:
+    """Make `data_dir` hold an empty, migrated database; returns it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_migrated_database(), data_dir / "banyan.sqlite3")
+    return data_dir
+
+
+class RunningServer:
+    """A server process. A context manager: it is running inside and gone outside.
+
+    data_dir: made and migrated when it holds no database yet. settings: `BANYAN_…` variables on top of the test ones.
+    """
+
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str] | None = None, *, command: str = "serve"
+    ) -> None:
+        self.data_dir = data_dir
+        self.settings = dict(settings or {})
+        self.command = command
+        self.port = 0
+        self.url = ""
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log_path = data_dir / "server.log"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "the server was never started"
+        return self.process.pid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a `banyan` command needs to speak of the same data."""
+        return banyan_environment(self.data_dir, {"BANYAN_PORT": str(self.port), **self.settings})
+
+    def start(self) -> float:
+        """Start it and wait until it is ready; returns how many seconds that took. Again: on the port that it had."""
+        began = time.monotonic()
+        self.launch()
+        self.wait_ready()
+        return time.monotonic() - began
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        assert not self.is_running, "the server runs already"
+        if self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists():
+            migrated_data_dir(self.data_dir)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self._log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "banyan", self.command],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C in the test run reaches the tests, which then stop the server.
+                start_new_session=True,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wait_ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+        """Return when `/readyz` answers 200. Raises ServerDied when the process ends or the time is over."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            if not self.is_running:
+                raise ServerDied(
+                    f"the server ended with {self.process and self.process.returncode}\n{self.log_text()}"
+                )
+            self.url = self.url_in_lock_file() or self.url
+            if self.url and self._is_ready():
+                self.port = httpx.URL(self.url).port or 80
+                return
+            time.sleep(LOOK_SECONDS)
+        raise ServerDied(f"the server was not ready within {timeout_seconds:g} s\n{self.log_text()}")
+
+    def url_in_lock_file(self) -> str | None:
+        """The address that this very process has put into its lock file, once its socket is bound."""
+        try:
+            holder = json.loads((self.data_dir / "banyan.lock").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return holder.get("url") if holder.get("pid") == self.pid else None
+
+    def kill9(self) -> None:
+        """SIGKILL to the whole process group: no handler runs, nothing is flushed. Returns when it is gone."""
+        assert self.process is not None, "the server was never started"
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> int:
+        """SIGTERM, as an orchestrator does; returns the exit code. Raises ServerDied when it does not end in time."""
+        assert self.process is not None, "the server was never started"
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill9()
+            raise ServerDied(
+                f"the server ignored SIGTERM for {timeout_seconds:g} s\n{self.log_text()}"
+            ) from None
+
+    def stop(self) -> None:
+        """Make sure that it is gone."""
+        if self.is_running:
+            self.terminate()
+
+    def log_text(self) -> str:
+        """All that every process of this server has printed and logged."""
+        return self._log_path.read_text("utf-8", errors="replace") if self._log_path.exists() else ""
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(self.url + "/readyz", timeout=2, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
