@@ -1,7 +1,5 @@
 """The lean handlers of the most used operations: `GET /todos` and `POST /todos`. See infra/http/hot.py."""
 
-from typing import Any
-from urllib.parse import parse_qsl
 from zlib import crc32
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,16 +11,14 @@ from banyan.infra.http.conditional import is_unchanged
 from banyan.infra.http.hot import JSON, Answer, Headers, HotRequest
 from banyan.infra.http.json_body import read_json, require_json
 from banyan.infra.http.problems import from_pydantic
+from banyan.infra.http.query import next_link, parse_query
 from banyan.infra.streams.positions import Positions
-from banyan.kernel.errors import FieldError, InvalidInput
 from banyan.modules.todos.contract import STREAM
 from banyan.modules.todos.service import Actor, CreateTodo, TodoService
 from banyan.modules.todos.store import Filters
 from banyan.modules.todos.views import TodoCreate, TodoQuery
 
 _CREATE = TypeAdapter(TodoCreate)
-_QUERY = TypeAdapter(TodoQuery)
-_NO_QUERY = _QUERY.validate_python({})
 
 # A browser may keep the list, and must ask each time whether it is still true.
 PRIVATE = (b"cache-control", b"private, no-cache")
@@ -76,7 +72,7 @@ class HotTodos:
         return Answer(answer.status, headers, answer.body)
 
     async def _load(self, request: HotRequest, key: tuple[bytes, str]) -> Entry:
-        query = parse_query(request.query)
+        query = parse_query(request.query, TodoQuery)
         actor = actor_of(request)
         filters = Filters(
             query.completed, query.q, query.list, query.label, query.due_before, query.due_after
@@ -100,28 +96,3 @@ class HotTodos:
 def actor_of(request: HotRequest) -> Actor:
     principal = request.principal
     return Actor(principal.user_id, principal.session_id, request.scope["banyan.base_url"])
-
-
-def parse_query(query: bytes) -> TodoQuery:
-    """The parameters of a query string. Raises InvalidInput for unknown, repeated and wrong ones."""
-    if not query:
-        return _NO_QUERY
-    values: dict[str, Any] = {}
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
-    except ValueError as error:
-        raise InvalidInput(errors=[FieldError("query", "is not a query string in UTF-8")]) from error
-    for name, value in pairs:
-        if name in values:
-            raise InvalidInput(errors=[FieldError(f"query/{name}", "is given more than once")])
-        values[name] = value
-    try:
-        return _QUERY.validate_python(values)
-    except ValidationError as error:
-        raise from_pydantic(error, place="query") from error
-
-
-def next_link(url: str, query: bytes, cursor: str) -> bytes:
-    """The `Link` header of the next page (RFC 8288): the same query with another cursor."""
-    kept = [part for part in query.decode("ascii").split("&") if part and not part.startswith("cursor=")]
-    return f'<{url}?{"&".join([*kept, "cursor=" + cursor])}>; rel="next"'.encode()

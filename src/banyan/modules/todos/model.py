@@ -16,6 +16,7 @@ TodoList = dict[str, Any]
 
 # A time that was already further in the past than this when it was set is not told: importing old to-dos must not ring.
 PAST_GRACE = timedelta(minutes=5)
+_NEVER = "9999-12-31T23:59:59.999999Z"
 
 WRITABLE = ("title", "completed", "order", "notes", "due_at", "remind_at", "priority", "labels", "list_id")
 DEFAULTS: Todo = {
@@ -61,6 +62,7 @@ def new_todo(todo_id: str, fields: dict[str, Any], now: str) -> Todo:
         "id": todo_id,
         "title": fields["title"],
         **DEFAULTS,
+        "labels": [],  # its own, not the one of the defaults
         **fields,
         "created_at": now,
         "updated_at": now,
@@ -92,19 +94,15 @@ def first_reminder(todo: Todo, now: str) -> str | None:
 def reminder_after_change(before: Todo, after: Todo, pending: str | None, now: str) -> str | None:
     """When a changed to-do next asks for attention. pending: what it was waiting for before.
 
-    A time that was told already is not told again, unless it is set anew.
+    A time that was told already is not told again, unless it is set anew; and set anew to a moment before one that has
+    gone by, it is not told, because that one would be told a second time after it.
     """
     if after["completed"]:
         return None
-    untold = []
-    for name in ("remind_at", "due_at"):
-        time = after[name]
-        if time is None:
-            continue
-        is_new = time != before[name]
-        was_pending = pending is not None and time >= pending
-        if time > now or (is_new and time > _long_past(now)) or was_pending:
-            untold.append(time)
+    waiting = pending or _NEVER
+    gone = [time for time in _times(after) if time <= now and time < waiting and time in _times(before)]
+    newest_told = max([_long_past(now), *gone])
+    untold = [time for time in _times(after) if time > now or time >= waiting or time > newest_told]
     return min(untold, default=None)
 
 

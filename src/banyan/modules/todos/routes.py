@@ -23,6 +23,7 @@ from banyan.modules.todos.views import (
     HistoryEntry,
     Stats,
     TodoCreate,
+    TodoDeleteQuery,
     TodoPatch,
     TodoPut,
     TodoQuery,
@@ -100,12 +101,10 @@ def todo_router(service: TodoService, hot: HotTodos, statistics: stats.Statistic
     async def delete_todos(
         caller: Caller,
         request: Request,
-        completed: Annotated[
-            bool | None, Query(description="`true` deletes only the completed ones.")
-        ] = None,
+        query: Annotated[TodoDeleteQuery, Query()],
     ) -> Response:
         """Deletes all of the caller's to-dos, or all completed ones."""
-        await service.delete_all(_actor(request, caller), completed_only=completed is True)
+        await service.delete_all(_actor(request, caller), completed=query.completed)
         return Response(status_code=204)
 
     @api.post(

@@ -114,9 +114,9 @@ class TodoService:
         """Raises TodoNotFound, VersionMismatch."""
         await self._shards.transact(actor.user_id, self._delete, actor, todo_id, expected_version)
 
-    async def delete_all(self, actor: Actor, *, completed_only: bool) -> int:
-        """Delete all, or all that are completed; returns how many."""
-        return await self._shards.transact(actor.user_id, self._delete_all, actor, completed_only)
+    async def delete_all(self, actor: Actor, *, completed: bool | None) -> int:
+        """Delete all, or all that are completed, or all that are open; returns how many."""
+        return await self._shards.transact(actor.user_id, self._delete_all, actor, completed)
 
     async def batch(
         self, actor: Actor, operations: Sequence[Operation], idempotent: IdempotentRequest | None
@@ -233,8 +233,8 @@ class TodoService:
             raise VersionMismatch(todo_id=todo_id)
         await self._remove(tx, actor, [todo_id])
 
-    async def _delete_all(self, tx: Transaction, actor: Actor, completed_only: bool) -> int:
-        ids = await store.ids(tx, actor.user_id, completed_only=completed_only)
+    async def _delete_all(self, tx: Transaction, actor: Actor, completed: bool | None) -> int:
+        ids = await store.ids(tx, actor.user_id, completed=completed)
         if ids:
             await self._remove(tx, actor, ids)
         return len(ids)

@@ -60,7 +60,7 @@ _DELETE_MANY = delete(todos).where(
     t.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)),
 )
 _IDS = select(t.id).where(t.user_id == bindparam("user_id")).order_by(t.created_position)
-_COMPLETED_IDS = _IDS.where(t.completed.is_(True))
+_IDS_BY_COMPLETION = _IDS.where(t.completed == bindparam("completed"))
 _IDS_IN_LIST = _IDS.where(t.list_id == bindparam("list_id"))
 _ALL = select(todos).where(t.user_id == bindparam("user_id"))
 _DUE = (
@@ -154,8 +154,12 @@ async def delete_many(tx: Transaction, user_id: str, ids: Sequence[str]) -> None
     await tx.run(_DELETE_MANY, {"user_id": user_id, "ids": as_json(ids)})
 
 
-async def ids(tx: Transaction, user_id: str, *, completed_only: bool = False) -> list[str]:
-    rows = await tx.all(_COMPLETED_IDS if completed_only else _IDS, {"user_id": user_id})
+async def ids(tx: Transaction, user_id: str, *, completed: bool | None = None) -> list[str]:
+    """The ids of all to-dos, or of the completed or the open ones, in the order of their creation."""
+    if completed is None:
+        rows = await tx.all(_IDS, {"user_id": user_id})
+    else:
+        rows = await tx.all(_IDS_BY_COMPLETION, {"user_id": user_id, "completed": completed})
     return [row["id"] for row in rows]
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field
 from pydantic.config import JsonDict
 
 from banyan.infra.http.fields import Body, Flag, IdText, InstantText, Line, Text, View, Whole
+from banyan.infra.http.query import true_or_false
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 EXAMPLE_TIME = "2030-01-31T09:00:00.000000Z"
@@ -147,10 +148,19 @@ class BatchAnswer(View):
     results: list[BatchResult]
 
 
+Completed = Annotated[bool | None, BeforeValidator(true_or_false)]
+
+
+class TodoDeleteQuery(Body):
+    """Which to-dos to delete. A parameter that we do not know is refused: it was meant to spare some."""
+
+    completed: Completed = Field(None, description="Only completed ones, or only open ones.")
+
+
 class TodoQuery(Body):
     """Which to-dos to show."""
 
-    completed: bool | None = Field(None, description="Only completed ones, or only open ones.")
+    completed: Completed = Field(None, description="Only completed ones, or only open ones.")
     q: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
         None, description="A text in the title or the notes, whatever the case."
     )
@@ -162,15 +172,6 @@ class TodoQuery(Body):
     cursor: Annotated[str, Field(max_length=2048)] | None = Field(
         None, description="Continue a list: taken from the `next` link of its last page."
     )
-
-    @field_validator("completed", mode="before")
-    @classmethod
-    def _only_words(cls, value: object) -> object:
-        if value not in ("true", "false", True, False, None) or (
-            value in (1, 0) and not isinstance(value, bool)
-        ):
-            raise ValueError("must be true or false")
-        return value
 
 
 class HistoryEntry(View):
