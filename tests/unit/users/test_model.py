@@ -61,7 +61,11 @@ def fold(*events: tuple[str, str, dict]) -> State:
     return state
 
 
-REGISTERED = ("UserRegistered", USER, {"name": "Ada", "email": "ada@example.org", "email_verified": False})
+REGISTERED = (
+    "UserRegistered",
+    USER,
+    {"id": USER, "name": "Ada", "email": "ada@example.org", "email_verified": False},
+)
 
 
 def test_events_fold_to_the_account_and_its_living_sessions():

@@ -3,10 +3,11 @@ from datetime import timedelta
 
 import pytest
 
+from banyan.infra.auth.hashing_pool import PasswordQueueFull
 from banyan.infra.auth.passwords import Verdict
 from banyan.infra.resilience.rate_limit import Decision, MemoryRateLimiter, Rate
 from banyan.kernel.errors import RateLimited, Unavailable
-from banyan.modules.users.service.throttle import Throttle
+from banyan.modules.users.service.throttle import MOST_IN_TURN, Throttle
 
 THREE = Rate(3, timedelta(minutes=1))
 
@@ -89,11 +90,27 @@ async def test_guesses_at_once_do_not_slip_past_the_count():
         return Verdict(ok=False)
 
     results = await asyncio.gather(
-        *(guarded.guess("ada", slow_and_wrong) for _ in range(50)), return_exceptions=True
+        *(guarded.guess("ada", slow_and_wrong) for _ in range(30)), return_exceptions=True
     )
     assert verified == 3
-    assert sum(isinstance(result, RateLimited) for result in results) == 47
+    assert sum(isinstance(result, RateLimited) for result in results) == 27
     assert not guarded._turns._held, "keys that nobody waits for are forgotten"
+
+
+async def test_more_than_can_be_verified_soon_are_refused_at_once():
+    guarded, going_on = throttle(), asyncio.Event()
+
+    async def verify() -> Verdict:
+        await going_on.wait()
+        return Verdict(ok=True)
+
+    logins = [asyncio.create_task(guarded.guess("ada", verify)) for _ in range(MOST_IN_TURN)]
+    await asyncio.sleep(0)
+    with pytest.raises(PasswordQueueFull):
+        await guarded.guess("ada", never)
+    assert (await guarded.guess("bob", right)).ok
+    going_on.set()
+    assert all(verdict.ok for verdict in await asyncio.gather(*logins))
 
 
 async def test_a_failure_to_verify_costs_no_guess():

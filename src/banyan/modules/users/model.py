@@ -5,7 +5,6 @@ import unicodedata
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from typing import Any
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
@@ -130,7 +129,9 @@ def parse_email(text: str, pointer: str = "/email") -> str:
     # The library refuses the reserved names whatever one tells it; below another name they are ordinary labels.
     reserved = _RESERVED.search(text)
     try:
-        parsed = validate_email(text + _STAND_IN if reserved else text, check_deliverability=False, strict=True)
+        parsed = validate_email(
+            text + _STAND_IN if reserved else text, check_deliverability=False, strict=True
+        )
     except (EmailNotValidError, ValueError, UnicodeError) as error:
         reason = str(error) if isinstance(error, EmailNotValidError) else "is not an e-mail address"
         raise InvalidInput(errors=[FieldError(pointer, reason)]) from error
@@ -171,19 +172,12 @@ def unix(instant: str) -> float:
     return from_text(instant).timestamp()
 
 
-def profile_data(account: Account) -> dict[str, Any]:
-    """The profile as `UserRegistered` tells it: the whole object but its id, which is the event's subject."""
-    data = account.profile()
-    del data["id"]
-    return data
-
-
 def apply_event(state: State, event: Event) -> None:
     """One event of the users stream, folded into the state that the tables should hold."""
     user, session = f"user/{event.user_id}", f"session/{event.subject}"
     match event.type:
         case contract.USER_REGISTERED:
-            state[user] = {"id": event.user_id, **event.data, "disabled_at": None}
+            state[user] = {**event.data, "disabled_at": None}
         case contract.USER_CHANGED | contract.EMAIL_VERIFIED | contract.USER_DISABLED:
             state[user] |= event.data
         case contract.USER_ENABLED:

@@ -77,7 +77,8 @@ AvatarUrl = Annotated[
     AfterValidator(_web_address),
     Field(examples=["https://example.org/ada.png"]),
 ]
-Token = Annotated[Text, Field(max_length=200)]
+# Roomy: an access token that is sent by mistake shall be told that it is none of these.
+Token = Annotated[Text, Field(max_length=4096)]
 DeviceName = Annotated[
     Text, Field(max_length=200, examples=["Ada's laptop"], description="For the list of sessions.")
 ]

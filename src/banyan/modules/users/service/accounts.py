@@ -24,7 +24,6 @@ from banyan.modules.users.model import (
     WrongPassword,
     email_key_of,
     parse_email,
-    profile_data,
 )
 from banyan.modules.users.service.confirmation import Confirmation
 from banyan.modules.users.service.endings import SessionEndings
@@ -112,7 +111,7 @@ class Accounts:
         """
         await store.claim_email(tx, account.email, account.id)
         await store.create(tx, account, password_hash)
-        registered = NewEvent(contract.USER_REGISTERED, account.id, profile_data(account))
+        registered = NewEvent(contract.USER_REGISTERED, account.id, account.profile())
         await self._log.append(tx, account.id, [registered], actor=actor)
         if not account.email_verified:
             await self._letters.verification(tx, account)

@@ -11,12 +11,16 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 
+from banyan.infra.auth.hashing_pool import PasswordQueueFull
 from banyan.infra.auth.passwords import Verdict
 from banyan.infra.resilience.rate_limit import Decision, Rate, RateLimiter
 from banyan.kernel.errors import BanyanError, RateLimited, Unavailable
 
 # Mails that anybody can cause to one address; more would be a nuisance to its owner.
 MAIL_RATE = Rate(10, timedelta(hours=1))
+
+# A hash takes some 25 ms, and those of one account are computed one after another.
+MOST_IN_TURN = 32
 
 
 class Throttle:
@@ -79,7 +83,11 @@ class Throttle:
 
 
 class _Turns:
-    """One at a time for each key; keys that nobody waits for are forgotten."""
+    """One at a time for each key; keys that nobody waits for are forgotten.
+
+    Raises PasswordQueueFull for one more than could be served within about a second: an early no is worth more than a
+    late yes.
+    """
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -87,6 +95,8 @@ class _Turns:
     @asynccontextmanager
     async def of(self, key: str) -> AsyncIterator[None]:
         lock, users = self._held.get(key, (asyncio.Lock(), 0))
+        if users >= MOST_IN_TURN:
+            raise PasswordQueueFull()
         self._held[key] = (lock, users + 1)
         try:
             async with lock:
