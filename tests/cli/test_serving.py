@@ -12,7 +12,8 @@ from tests.support.accounts import client_of, register
 from tests.support.command_line import banyan
 from tests.support.server import RunningServer
 
-START_BUDGET_SECONDS = 1.5
+# RELIABILITY promises "ready again < 2 s" after a crash. A quiet machine needs about 1.3.
+START_BUDGET_SECONDS = 2.0
 
 
 def test_up_makes_the_database_and_says_where_everything_is(make_server) -> None:

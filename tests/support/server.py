@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,14 +68,21 @@ class RunningServer:
     """A server process. A context manager: it is running inside and gone outside.
 
     data_dir: made and migrated when it holds no database yet. settings: `BANYAN_…` variables on top of the test ones.
+    program: what to give to the interpreter in place of `-m banyan`.
     """
 
     def __init__(
-        self, data_dir: Path, settings: Mapping[str, str] | None = None, *, command: str = "serve"
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        command: str = "serve",
+        program: Sequence[str] = ("-m", "banyan"),
     ) -> None:
         self.data_dir = data_dir
         self.settings = dict(settings or {})
         self.command = command
+        self.program = list(program)
         self.port = 0
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -115,7 +122,7 @@ class RunningServer:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "banyan", self.command],
+                [sys.executable, *self.program, self.command],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -68,4 +68,7 @@ class Shards:
             try:
                 listener(events)
             except Exception:
-                log.exception("commit_listener_failed", listener=getattr(listener, "__qualname__", type(listener).__name__))
+                log.exception(
+                    "commit_listener_failed",
+                    listener=getattr(listener, "__qualname__", type(listener).__name__),
+                )

@@ -124,16 +124,18 @@ def _cursor(text: str | None, hub: LiveHub) -> Cursor | None:
 
 
 async def _as_sse(hub: LiveHub, subscription: Subscription, since: Cursor | None) -> AsyncIterator[bytes]:
-    yield b"retry: %d\n\n" % RETRY_MILLISECONDS
+    # With the first message, not before it: some clients take a lone `retry` for an empty message.
+    retry = b"retry: %d\n" % RETRY_MILLISECONDS
     async for message in hub.messages(subscription, since, idle_seconds=HEARTBEAT_SECONDS):
         if message is None:
             yield b": still here\n\n"
         else:
-            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (
+            yield retry + b"id: %s\nevent: %s\ndata: %s\n\n" % (
                 message.cursor.encode(),
                 _name(message).encode(),
                 to_json(_content(message)),
             )
+            retry = b""
 
 
 async def _talk(websocket: WebSocket, hub: LiveHub, subscription: Subscription, since: Cursor | None) -> None:

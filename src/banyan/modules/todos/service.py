@@ -261,6 +261,9 @@ class TodoService:
                 todo = await self._operate(tx, actor, operation)
             except (TodoNotFound, VersionMismatch, ListUnknown) as error:
                 error.detail = f"Operation {number}: {error.detail} Nothing of the batch was done."
+                if isinstance(error, ListUnknown):
+                    place = f"/operations/{number}/{'todo' if operation.op == 'create' else 'changes'}"
+                    error.errors = [FieldError(place + fault.pointer, fault.detail) for fault in error.errors]
                 raise
             todo_id = operation.todo_id if todo is None else todo["id"]
             view = None if todo is None else shown(todo, actor.base_url)

@@ -10,7 +10,7 @@ import { createApi, explain } from "./net/api.js";
 import { createSession } from "./net/session.js";
 import { createRouter } from "./router.js";
 import { confirmDialog } from "./ui/dialog.js";
-import { pointerName } from "./ui/forms.js";
+import { pointerName, sentence } from "./ui/forms.js";
 import { listenForShortcuts } from "./ui/shortcuts.js";
 import { followTheme } from "./ui/theme.js";
 import { createToasts } from "./ui/toast.js";
@@ -202,9 +202,9 @@ function onAccepted(op, { conflict }) {
 const FIELD_NAMES = { due_at: "due date", remind_at: "reminder", list_id: "list", completed: "state", color: "colour", order: "place" };
 
 function onRefused(op, error) {
-  const errors = Object.fromEntries(error.errors.map(({ pointer, detail: text }) => [pointerName(pointer), text]));
+  const errors = Object.fromEntries(error.errors.map(({ pointer, detail: text }) => [pointerName(pointer), sentence(text)]));
   if (op.kind === "todo.patch" && error.errors.length) store.set({ fieldErrors: new Map(store.get().fieldErrors).set(op.id, errors) });
-  toasts.error(`“${short(op.title)}” could not be saved: ${Object.values(errors)[0] ?? error.message}`, { ms: 10_000 });
+  toasts.error(`“${short(op.title)}” could not be saved: ${Object.values(errors)[0] ?? sentence(error.message)}`, { ms: 10_000 });
 }
 
 const onThrottled = (error) => toasts.show(`${explain(error)} Your changes are kept and sent then.`);

@@ -48,12 +48,13 @@ export async function openWorkspace({ api, session, store, userId, hooks }) {
   // The stream comes first, so that nothing falls between loading and listening. Where it does not
   // open (a proxy that buffers streams), loading must not wait for it.
   let patience = 0;
+  let closed = false;
   async function load() {
     clearTimeout(patience);
     try {
       await loader.reload();
     } catch (error) {
-      if (error.isTransient) patience = setTimeout(load, RELOAD_MS * (1 + Math.random()));
+      if (error.isTransient && !closed) patience = setTimeout(load, RELOAD_MS * (1 + Math.random()));
     }
   }
 
@@ -87,6 +88,7 @@ export async function openWorkspace({ api, session, store, userId, hooks }) {
     async close({ wipe = false } = {}) {
       removeEventListener("online", onOnline);
       removeEventListener("offline", live.check);
+      closed = true;
       clearTimeout(patience);
       live.stop();
       queue.close();

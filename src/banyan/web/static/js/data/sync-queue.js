@@ -112,7 +112,15 @@ export function createQueue({ db, userId, store, base, execute, onAccepted, onRe
     async add(change) {
       const op = { ...change, key: newId(), at: new Date().toISOString() };
       put(op);
-      const seq = await db.enqueue(op);
+      let seq;
+      try {
+        seq = await db.enqueue(op);
+      } catch {
+        // A full disk: better to say so now than to show what a reload would lose.
+        leave(op, {});
+        onRefused(op, { message: "this browser has no room to keep it.", errors: [] });
+        return op.key;
+      }
       const stored = { ...op, seq };
       tabs.post({ type: "queued", op: stored });
       drain();

@@ -52,6 +52,7 @@ export function createSession({ api, onEnded }) {
 
   /** Trade the cookie for a new access token; one at a time in this browser. Throws SessionEnded, or why the server could not be asked. */
   function renew() {
+    if (!userId) return Promise.reject(new SessionEnded("Nobody is logged in."));
     renewing ??= exclusively("banyan-refresh", async () => {
       try {
         accept((await api.post("/auth/refresh", {}, { anonymous: true })).data);

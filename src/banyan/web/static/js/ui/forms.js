@@ -73,11 +73,15 @@ function clearErrors(node, message) {
   }
 }
 
-export function showErrors(node, message, error) {
-  const homeless = (error.errors ?? []).filter(({ pointer, detail }) => !fieldError(node, pointerName(pointer), detail));
-  const placed = (error.errors ?? []).length - homeless.length;
+// Problems that name no field, but are about one.
+const FIELDS_OF = { wrong_password: ["current_password", "password"], email_taken: ["email"] };
+
+function showErrors(node, message, error) {
+  const named = error.errors?.length ? error.errors : (FIELDS_OF[error.code] ?? []).filter((name) => node.elements[name]).map((name) => ({ pointer: `/${name}`, detail: error.message }));
+  const homeless = named.filter(({ pointer, detail }) => !fieldError(node, pointerName(pointer), detail));
+  const placed = named.length - homeless.length;
   if (!placed || homeless.length) {
-    message.textContent = homeless.length ? homeless.map((each) => each.detail).join(" ") : explain(error);
+    message.textContent = homeless.length ? homeless.map((each) => sentence(each.detail)).join(" ") : explain(error);
     message.hidden = false;
   }
   node.querySelector("[aria-invalid]")?.focus();
@@ -87,11 +91,17 @@ export function showErrors(node, message, error) {
 export const pointerName = (pointer = "") => pointer.replace(/^#/, "").split("/").filter((part) => part && part !== "body")[0] ?? "";
 
 /** Show an error at a field; false when the form has no such field. */
-export function fieldError(node, name, text) {
+function fieldError(node, name, text) {
   const target = name && node.querySelector(`[data-field="${CSS.escape(name)}"]`);
   if (!target) return false;
   target.classList.add("invalid");
   target.querySelector(".input")?.setAttribute("aria-invalid", "true");
-  target.querySelector(".field-note").textContent = text;
+  target.querySelector(".field-note").textContent = sentence(text);
   return true;
+}
+
+/** "must not be empty" → "Must not be empty." */
+export function sentence(text = "") {
+  const begun = text.charAt(0).toLocaleUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

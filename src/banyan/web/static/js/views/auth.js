@@ -51,12 +51,7 @@ export function createAuth(app) {
         field({ label: "Password", name: "password", type: "password", autocomplete: "new-password", required: true, hint: PASSWORD_HINT }),
       ],
       async submit({ name, email: address, password }) {
-        try {
-          await app.api.post("/users/", { name: name.trim(), email: address.trim(), password }, { anonymous: true });
-        } catch (error) {
-          if (error.code === "email_taken") error.errors = [{ pointer: "/email", detail: "This e-mail already has an account. Log in instead?" }];
-          throw error;
-        }
+        await app.api.post("/users/", { name: name.trim(), email: address.trim(), password }, { anonymous: true });
         await app.login(address.trim(), password, { fresh: true });
       },
     }), foot("Already have an account? ", to("#/login", "Log in")));
@@ -80,7 +75,7 @@ export function createAuth(app) {
       async submit({ new_password }) {
         await app.api.post("/auth/reset", { token: token ?? "", new_password }, { anonymous: true });
         // The token has been used: it must not stay in the address.
-        history.replaceState(null, "", "#/login");
+        history.replaceState(null, "", "#/reset");
         done("check", "Your password is changed", "Log in with it now. All other devices have been logged out.");
       },
     }), foot(to("#/forgot", "Send another link")));
@@ -112,7 +107,7 @@ export function createAuth(app) {
       const signature = path + (params.token ?? "");
       node.hidden = false;
       if (drawn === signature) return;
-      drawn = path === "/verify" ? "/verify" : signature;
+      drawn = signature;
       PAGES[path](params);
     },
     hide() {

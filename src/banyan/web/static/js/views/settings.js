@@ -61,6 +61,8 @@ export function createSettings(app) {
       ],
       extra: h("button.button", { type: "button", testid: "email-button", onclick: () => changeEmail(user) }, "Change e-mail"),
       async submit({ name, locale, time_zone, avatar_url }) {
+        // Pictures come over https only: the page's content security policy allows nothing else.
+        if (avatar_url.trim() && !/^https:\/\//.test(avatar_url.trim())) throw { errors: [{ pointer: "/avatar_url", detail: "The address must begin with https://" }] };
         const wanted = { name: name.trim(), locale, time_zone, avatar_url: avatar_url.trim() || null };
         const changes = Object.fromEntries(Object.entries(wanted).filter(([key, value]) => value !== (user[key] ?? null)));
         if (Object.keys(changes).length) app.loader.setProfile((await app.api.patch("/users/me", changes)).data);

@@ -5,7 +5,7 @@
 import { countText, todayText } from "../lib/format.js";
 import { h, reconcile, refill, setText } from "../lib/dom.js";
 import { icon } from "../lib/icons.js";
-import { FILTERS, visibleTodos } from "../data/selectors.js";
+import { FILTERS, isOffline, visibleTodos } from "../data/selectors.js";
 import { pageKey } from "../data/loader.js";
 import { makeSortable } from "../ui/drag.js";
 import { allDone, nothingFound, sapling } from "../ui/illustrations.js";
@@ -54,7 +54,7 @@ export function createTodoList(app) {
   async function loadMore() {
     const state = app.store.get();
     const { filter = "all" } = state.route.params;
-    if (loadingMore || state.loading || state.status !== "signed-in" || !state.live || !["all", "completed"].includes(filter)) return;
+    if (loadingMore || state.loading || state.status !== "signed-in" || isOffline(state) || !["all", "completed"].includes(filter)) return;
     loadingMore = true;
     try {
       const { list, label, q } = state.route.params;
@@ -160,7 +160,7 @@ export function createTodoList(app) {
     doneRows.hidden = !shown.completed.length;
     openRows.hidden = !shown.open.length;
     drawEmpty(state, filter, params);
-    if (state.live && sentinel.getBoundingClientRect().top < innerHeight + 400) loadMore();
+    if (sentinel.getBoundingClientRect().top < innerHeight + 400) loadMore();
   }
 
   // While a tick is being drawn, a to-do just completed stays where it was.

@@ -31,7 +31,7 @@ export function updateRow(node, todo, { lists, waitingIds, selectedId, hideList 
   const list = todo.list_id ? lists.get(todo.list_id) : null;
   const overdue = isOverdue(todo);
   const pending = waitingIds.has(todo.id);
-  const signature = JSON.stringify([todo.title, todo.completed, todo.due_at, todo.due_at && dueText(todo.due_at), todo.remind_at, todo.priority, todo.labels, Boolean(todo.notes), hideList ? null : list?.name, list?.color, overdue, pending]);
+  const signature = JSON.stringify([todo.title, todo.completed, todo.due_at, todo.due_at && dueText(todo.due_at), todo.remind_at && dueText(todo.remind_at), todo.priority, todo.labels, Boolean(todo.notes), hideList ? null : list?.name, list?.color, overdue, pending]);
   node.classList.toggle("selected", selectedId === todo.id);
   node.todo = todo;
   if (node.signature === signature) return;
@@ -49,7 +49,7 @@ export function updateRow(node, todo, { lists, waitingIds, selectedId, hideList 
 function metaParts(todo, list, overdue, pending) {
   return [
     todo.due_at && h(`span.chip.due${overdue ? ".overdue" : ""}`, { title: fullText(todo.due_at) }, icon("calendar"), dueText(todo.due_at)),
-    todo.remind_at && !todo.completed && h("span.chip", { title: `Reminder: ${fullText(todo.remind_at)}` }, icon("bell"), h("span.visually-hidden", null, "Has a reminder")),
+    todo.remind_at && !todo.completed && h("span.chip", { title: `Reminder: ${fullText(todo.remind_at)}` }, icon("bell"), todo.due_at ? h("span.visually-hidden", null, "Has a reminder") : dueText(todo.remind_at)),
     todo.priority > 0 && h(`span.chip.priority-${todo.priority}`, null, icon("flag"), PRIORITIES[todo.priority]),
     list && h("span.chip", null, h("span.swatch", { vars: { "--swatch": list.color ?? "" } }), list.name),
     todo.labels.map((label) => h("span.chip.label", null, label)),

@@ -40,8 +40,8 @@ export function createTopbar(app, notifications) {
   const badge = h("span.badge", { testid: "unread-badge", hidden: true });
   const spoken = h("span.visually-hidden", { "aria-live": "polite" });
   const bell = h("button.icon-button.bell", { type: "button", testid: "notifications-button", "aria-label": "Notifications", "aria-haspopup": "dialog", "aria-expanded": "false", onclick: () => notifications.toggle(bell) }, icon("bell"), badge);
-  const avatar = h("span.avatar");
-  const account = h("button.account", { type: "button", testid: "account-button", "aria-label": "Account", "aria-haspopup": "menu", "aria-expanded": "false", onclick: openAccount }, avatar);
+  const avatar = h("span.avatar", { "aria-hidden": "true" });
+  const account = h("button.account", { type: "button", testid: "account-button", title: "Account", "aria-haspopup": "menu", "aria-expanded": "false", onclick: openAccount }, avatar, h("span.visually-hidden", null, "Account"));
   const node = h("header.topbar", null, menu, h("div.search", { role: "search" }, icon("search"), search, h("kbd.search-key", { "aria-hidden": "true" }, "/")), h("div.topbar-end", null, pill, bell, account), spoken);
 
   function openAccount() {

@@ -1,0 +1,21 @@
+"""Waiting for what the API promises to show a moment later, for a client that is told of it by no signal."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.02
+
+
+def eventually(look: Callable[[], T | None], what: str, *, within_seconds: float = 10.0) -> T:
+    """What `look` finds, as soon as it finds something. Raises AssertionError, naming `what`, after the deadline."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_seconds:g} s: {what}")
+        time.sleep(LOOK_SECONDS)
