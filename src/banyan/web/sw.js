@@ -1,8 +1,8 @@
 // The service worker: keeps the application's own files, so that it opens without a network.
 // It never touches the API: data offline is IndexedDB's matter (static/js/data/db.js).
 
-// A new version for each release: the old files go away as a whole.
-const VERSION = "1";
+// Made of all the files by the server: when one changes, the old ones go away as a whole.
+const VERSION = "{{version}}";
 const CACHE = `banyan-shell-${VERSION}`;
 const INDEX_PATIENCE_MS = 3_000;
 

@@ -223,6 +223,19 @@ async def test_a_full_disk_fails_the_unit_that_needs_room_and_heals(database: Sq
     assert await database.read(count) == 3
 
 
+async def test_when_sqlite_undoes_everything_by_itself_only_the_culprit_fails(database: SqliteDatabase):
+    """As it does on some disk faults: the neighbours' changes are gone with the culprit's, and must be made again."""
+
+    async def loses_all(tx: Transaction) -> None:
+        await add(tx, 9)
+        await tx.run(text("ROLLBACK"))
+
+    results = await together(database, lambda tx: add(tx, 1), loses_all, lambda tx: add(tx, 2))
+    assert [results[0], results[2]] == [1, 2]
+    assert isinstance(results[1], Unavailable)
+    assert await database.read(count) == 2
+
+
 async def test_a_unit_that_hides_a_full_disk_does_not_end_the_writer(database: SqliteDatabase):
     async def limit_pages(tx: Transaction, pages: int) -> None:
         await tx.value(text(f"PRAGMA max_page_count = {pages}"))

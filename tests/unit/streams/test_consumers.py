@@ -146,6 +146,15 @@ async def test_what_was_set_aside_is_applied_when_it_can_be(world: World):
     assert await world.retry_after(timedelta(days=1)) == 0
 
 
+async def test_retries_side_by_side_have_one_effect(world: World):
+    world.broken = {"bad"}
+    await world.runner.deliver(await world.happen("bad"))
+    world.broken = set()
+    world.clock.advance(timedelta(seconds=1))
+    await asyncio.gather(*(world.runner.retry_due() for _ in range(5)))
+    assert await world.effects() == ["bad"]
+
+
 async def test_after_its_last_try_it_is_parked_until_somebody_redrives_it(world: World):
     world.broken = {"bad"}
     await world.runner.deliver(await world.happen("bad"))

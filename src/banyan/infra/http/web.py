@@ -1,6 +1,8 @@
 """The web application's files, served with a policy that lets nothing inline run."""
 
 import mimetypes
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from starlette.responses import FileResponse, Response
@@ -31,18 +33,31 @@ class _Assets(StaticFiles):
         return response
 
 
+@cache
+def service_worker() -> str:
+    """The service worker, with a version made of all the files that it keeps: browsers fetch them anew when any changed."""
+    digest = sha256()
+    for path in sorted(WEB.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(WEB)}\n".encode() + path.read_bytes())
+    return (WEB / "sw.js").read_text().replace("{{version}}", digest.hexdigest()[:16])
+
+
 def web_routes() -> list[BaseRoute]:
     """`/`, the files that must lie at the root, and `/static/…`."""
 
-    def at_root(path: str, file: str, **headers: str) -> Route:
+    def at_root(path: str, file: str) -> Route:
         async def serve(_request: object) -> Response:
-            return FileResponse(WEB / file, headers={**REVALIDATE, **headers})
+            return FileResponse(WEB / file, headers=REVALIDATE)
 
         return Route(path, serve, methods=["GET"])
 
+    async def serve_worker(_request: object) -> Response:
+        return Response(service_worker(), media_type="text/javascript", headers=REVALIDATE)
+
     return [
         at_root("/", "index.html"),
-        at_root("/sw.js", "sw.js", **{"service-worker-allowed": "/"}),
+        Route("/sw.js", serve_worker, methods=["GET"]),
         at_root("/manifest.webmanifest", "manifest.webmanifest"),
         at_root("/favicon.svg", "favicon.svg"),
         at_root("/favicon.ico", "favicon.svg"),
