@@ -1,0 +1,79 @@
+"""A Banyan server for a load test: `banyan up` on a free port of the loopback interface, with an empty data folder."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+READY_SECONDS = 60
+LOOK_SECONDS = 0.05
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    url: str
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the server so far, all of its threads; the load generator's is not in it."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+    def memory_mib(self) -> float:
+        return self.process.memory_info().rss / 2**20
+
+
+@contextmanager
+def server(settings: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """A server that is ready, with the default settings but for `settings`; stopped and its data deleted at the end."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
+    with tempfile.TemporaryDirectory(prefix="banyan-load-") as folder:
+        port = _free_port()
+        place = {"BANYAN_HOST": "127.0.0.1", "BANYAN_PORT": str(port), "BANYAN_DATA_DIR": f"{folder}/data"}
+        log = Path(folder) / "server.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "banyan", "up"],
+                env={**inherited, "BANYAN_LOG_LEVEL": "WARNING", **(settings or {}), **place},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(url, process, log)
+            yield Served(url, psutil.Process(process.pid))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"The server stopped while starting:\n{log.read_text()}")
+        try:
+            _opener.open(f"{url}/readyz", timeout=5).close()
+            return
+        except OSError:  # refused, or a 503 until it is ready
+            time.sleep(LOOK_SECONDS)
+    raise SystemExit(f"The server was not ready after {READY_SECONDS} s:\n{log.read_text()}")
