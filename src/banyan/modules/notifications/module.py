@@ -2,6 +2,7 @@
 
 from banyan.infra.cache.response_cache import ResponseCache
 from banyan.infra.capabilities import Capabilities
+from banyan.infra.http.cached import CachedAnswers
 from banyan.infra.loops import Loop
 from banyan.infra.module import Module
 from banyan.modules.notifications import handlers
@@ -22,7 +23,8 @@ def build(infra: Capabilities, *, users: Users) -> Module:
     channels: list[Channel] = [InAppChannel()]
     service = NotificationService(infra.shards, infra.logs[STREAM], infra.clock, users, channels)
     deliveries = DeliveryLoop(infra.shards, infra.clock, by_name(channels))
-    hot = HotNotifications(service, infra.positions, infra.cursors, ResponseCache(max_bytes=CACHE_BYTES))
+    answers = CachedAnswers(STREAM, infra.positions, ResponseCache(max_bytes=CACHE_BYTES))
+    hot = HotNotifications(service, infra.cursors, answers)
     return Module(
         name=STREAM,
         contract=service,

@@ -5,51 +5,29 @@ from zlib import crc32
 from pydantic import TypeAdapter, ValidationError
 
 from banyan.infra.auth.cursors import CursorSigner
-from banyan.infra.cache.response_cache import Entry, ResponseCache
+from banyan.infra.cache.response_cache import Entry
 from banyan.infra.db.idempotency import idempotent_request
-from banyan.infra.http.conditional import is_unchanged
+from banyan.infra.http.cached import CachedAnswers, Loaded
 from banyan.infra.http.hot import JSON, Answer, Headers, HotRequest
 from banyan.infra.http.json_body import read_json, require_json
 from banyan.infra.http.problems import from_pydantic
 from banyan.infra.http.query import next_link, parse_query
-from banyan.infra.streams.positions import Positions
-from banyan.modules.todos.contract import STREAM
 from banyan.modules.todos.service import Actor, CreateTodo, TodoService
 from banyan.modules.todos.store import Filters
 from banyan.modules.todos.views import TodoCreate, TodoQuery
 
 _CREATE = TypeAdapter(TodoCreate)
 
-# A browser may keep the list, and must ask each time whether it is still true.
-PRIVATE = (b"cache-control", b"private, no-cache")
-
 
 class HotTodos:
-    def __init__(
-        self, service: TodoService, positions: Positions, cursors: CursorSigner, cache: ResponseCache
-    ) -> None:
+    def __init__(self, service: TodoService, cursors: CursorSigner, answers: CachedAnswers) -> None:
         self._service = service
-        self._positions = positions
         self._cursors = cursors
-        self._cache = cache
+        self._answers = answers
 
     async def list_todos(self, request: HotRequest) -> Answer:
-        """token → position → bytes; on a miss, one page is read with the position at which it was read."""
-        user_id = request.principal.user_id
-        position = self._positions.known(user_id, STREAM)
-        if position is None:
-            position = await self._positions.current(user_id, STREAM)
         key = (request.query, request.scope["banyan.base_url"])
-        entry = self._cache.get(user_id, key, position)
-        if entry is None:
-            entry = await self._load(request, key)
-        headers: Headers = [(b"etag", entry.etag), PRIVATE]
-        if entry.link is not None:
-            headers.append((b"link", entry.link))
-        if is_unchanged(request.header(b"if-none-match"), entry.etag):
-            return Answer(304, headers)
-        headers.append(JSON)
-        return Answer(200, headers, entry.body)
+        return await self._answers.answer(request, key, lambda: self._load(request, key))
 
     async def create_todo(self, request: HotRequest) -> Answer:
         require_json(request.header(b"content-type"))
@@ -71,7 +49,7 @@ class HotTodos:
             headers += [(b"location", answer.location.encode()), (b"etag", answer.etag.encode())]
         return Answer(answer.status, headers, answer.body)
 
-    async def _load(self, request: HotRequest, key: tuple[bytes, str]) -> Entry:
+    async def _load(self, request: HotRequest, key: tuple[bytes, str]) -> Loaded:
         query = parse_query(request.query, TodoQuery)
         actor = actor_of(request)
         filters = Filters(
@@ -88,9 +66,7 @@ class HotTodos:
         if page.next_place is not None:
             cursor = self._cursors.sign(purpose, actor.user_id, list(page.next_place))
             link = next_link(actor.base_url + "/todos", request.query, cursor)
-        entry = Entry(tag, ("[" + ",".join(page.todos) + "]").encode(), link)
-        self._cache.put(actor.user_id, key, page.position, entry)
-        return entry
+        return Loaded(page.position, Entry(tag, ("[" + ",".join(page.todos) + "]").encode(), link))
 
 
 def actor_of(request: HotRequest) -> Actor:

@@ -3,6 +3,7 @@
 from banyan.infra.cache.response_cache import ResponseCache
 from banyan.infra.capabilities import Capabilities
 from banyan.infra.db.transaction import Transaction
+from banyan.infra.http.cached import CachedAnswers
 from banyan.infra.module import Fold, Module, State
 from banyan.modules.todos import list_store, stats, store
 from banyan.modules.todos.contract import STREAM
@@ -19,7 +20,8 @@ from banyan.modules.todos.service import TodoService
 def build(infra: Capabilities) -> Module:
     log = infra.logs[STREAM]
     service = TodoService(infra.shards, log, infra.clock)
-    hot = HotTodos(service, infra.positions, infra.cursors, ResponseCache())
+    answers = CachedAnswers(STREAM, infra.positions, ResponseCache())
+    hot = HotTodos(service, infra.cursors, answers)
     reminders = Reminders(infra.shards, log, infra.clock)
     return Module(
         name="todos",
