@@ -73,22 +73,33 @@ class Application:
     readiness: Readiness
 
     @asynccontextmanager
-    async def running(self, *, background: bool = True) -> AsyncIterator[None]:
-        """Open the databases and start the modules, and with `background` the loops too; all is closed at the end."""
+    async def opened(self) -> AsyncIterator[None]:
+        """The databases alone: for commands that mend what keeps the modules from starting."""
         await self.infra.shards.start()
-        runner = LoopRunner(self.loops if background else ())
         try:
+            yield
+        finally:
+            await self.infra.shards.close()
+
+    @asynccontextmanager
+    async def running(self, *, background: bool = True) -> AsyncIterator[None]:
+        """The databases open and the modules started, and with `background` the loops too; all is closed at the end.
+
+        Raises what keeps a module from starting, such as WrongSecret.
+        """
+        async with self.opened():
             # First, so that what another process commits from now on is not taken for known.
             await self.foreign_commits.look()
             for module in self.modules:
                 if module.start is not None:
                     await module.start()
+            runner = LoopRunner(self.loops if background else ())
             runner.start()
-            yield
-        finally:
-            self.stopping()
-            await runner.stop()
-            await self.infra.shards.close()
+            try:
+                yield
+            finally:
+                self.stopping()
+                await runner.stop()
 
     def stopping(self) -> None:
         """A shutdown begins: no new requests, please, and streams end."""
@@ -133,18 +144,11 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
 
 
 def asgi(application: Application) -> ASGIApp:
-    """The application over HTTP: the edge, and behind it FastAPI."""
+    """The application over HTTP: the edge, and behind it FastAPI. It answers while `application.running()`."""
     infra, settings = application.infra, application.infra.settings
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with application.running():
-            yield
-
     app = FastAPI(
         title="Banyan",
         version=__version__,
-        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",

@@ -1,6 +1,5 @@
 """What holds for every operation: problems, headers, methods, slashes, sizes and limits."""
 
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -399,9 +398,9 @@ def test_no_descriptor_is_left_open_by_refused_requests(make_server: MakeServer)
     if not descriptors.exists():
         pytest.skip("needs /proc")
     create(account.client)
-    before = len(os.listdir(descriptors))
+    before = len(list(descriptors.iterdir()))
     for _ in range(50):
         exchange(server, head_of(account, "/todos", "Content-Length: 1000000000000"))
         exchange(server, b"GARBAGE\r\n\r\n")
     account.client.get("/todos")
-    assert len(os.listdir(descriptors)) <= before + 3
+    assert len(list(descriptors.iterdir())) <= before + 3

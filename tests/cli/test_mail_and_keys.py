@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import banyan
 
 from banyan.infra.mail.mail import Mail
 from banyan.infra.mail.outbox import DevelopmentOutbox
@@ -55,3 +56,17 @@ def test_a_leaked_key_is_withdrawn_at_once(cli, data_dir: Path) -> None:
     before = {key["kid"] for key in cli("keys", "list", "--json").json_lines()}
     after = {key["kid"] for key in cli("keys", "rotate", "--withdraw", "--json").json_lines()}
     assert before & after == set()
+
+
+def test_a_lost_secret_is_said_and_the_way_out_works(cli, data_dir: Path) -> None:
+    before = {key["kid"] for key in cli("keys", "list", "--json").json_lines()}
+    another = {"BANYAN_SECRET_KEY": "another secret, as long as it has to be"}
+    refused = banyan(["up", "--port", "0"], data_dir, another)
+    assert refused.code == 1
+    assert "banyan keys rotate --withdraw" in refused.err.replace("\n", " ")
+    assert "Traceback" not in refused.err + refused.out
+    assert "is up" not in refused.out
+    withdrawn = banyan(["keys", "rotate", "--withdraw", "--json"], data_dir, another)
+    after = {key["kid"] for key in withdrawn.json_lines()}
+    assert before & after == set()
+    assert {key["kid"] for key in banyan(["keys", "list", "--json"], data_dir, another).json_lines()} == after

@@ -15,7 +15,8 @@ commands = typer.Typer(
 [bold]Examples[/bold]
   banyan keys list
   banyan keys rotate               the published next key begins to sign; nobody is logged out
-  banyan keys rotate --withdraw    a key has leaked: tokens signed by any former key stop working at once
+  banyan keys rotate --withdraw    a key has leaked, or BANYAN_SECRET_KEY is lost: tokens signed by any former key
+                                   stop working at once
 
 A key is published (at /.well-known/jwks.json) before it signs, and stays published until its last token has expired.
 """,
@@ -44,9 +45,12 @@ def rotate(
     from banyan.cli.runtime import run
     from banyan.cli.users import administration
 
-    _print_keys(
-        run(lambda application: administration(application).rotate_keys(withdraw=withdraw)), as_json=as_json
+    # Withdrawing reads no former key, and so is the way out when the secret that sealed them is lost.
+    keys = run(
+        lambda application: administration(application).rotate_keys(withdraw=withdraw),
+        start_modules=not withdraw,
     )
+    _print_keys(keys, as_json=as_json)
 
 
 def _print_keys(keys: "Sequence[SigningKeyInfo]", *, as_json: bool) -> None:

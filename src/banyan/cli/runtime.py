@@ -56,10 +56,11 @@ def require_migrated(settings: "Settings") -> None:
         )
 
 
-def run(work: "Callable[[Application], Awaitable[T]]") -> T:
+def run(work: "Callable[[Application], Awaitable[T]]", *, start_modules: bool = True) -> T:
     """Do something with the application, beside a server that may be running on the same data.
 
     The application is whole but answers no requests and runs no loops: deliveries stay the server's work.
+    start_modules: false for what must work although a module cannot start.
     """
     settings = load_settings()
     require_migrated(settings)
@@ -70,7 +71,7 @@ def run(work: "Callable[[Application], Awaitable[T]]") -> T:
 
     async def inside() -> T:
         application = build(settings)
-        async with application.running(background=False):
+        async with application.running(background=False) if start_modules else application.opened():
             return await work(application)
 
     return asyncio.run(inside())

@@ -123,19 +123,20 @@ def _serve(settings: "Settings", lock: "DataLock", *, with_banner: bool) -> None
     gc.freeze()
     gc.enable()
 
-    lock.announce(url_of(settings))
-    if with_banner:
-        print_banner(settings)
-    log.info("serving", url=url_of(settings), pid=os.getpid())
-    try:
-        server.serve(
-            app,
-            sock,
-            on_stopping=application.stopping,
-            shutdown_timeout_seconds=int(settings.shutdown_timeout.total_seconds()),
-        )
-    except server.StartFailed as error:
-        raise CliError("the server could not start.", "The lines above say why.") from error
+    def on_ready() -> None:
+        lock.announce(url_of(settings))
+        if with_banner:
+            print_banner(settings)
+        log.info("serving", url=url_of(settings), pid=os.getpid())
+
+    server.serve(
+        app,
+        sock,
+        running=application.running(),
+        on_ready=on_ready,
+        on_stopping=application.stopping,
+        shutdown_timeout_seconds=int(settings.shutdown_timeout.total_seconds()),
+    )
 
 
 def _acquire(lock: "DataLock", settings: "Settings") -> None:

@@ -23,8 +23,8 @@ class SealedDataUnreadable(BanyanError):
 class WrongSecret(SealedDataUnreadable):
     code = "wrong_secret"
     detail = (
-        "This data was sealed with another secret. Start with the BANYAN_SECRET_KEY that it was written with, "
-        "or make new signing keys."
+        "This data was sealed with another secret. Start with the BANYAN_SECRET_KEY that it was written with; when that "
+        "is lost, make new signing keys with `banyan keys rotate --withdraw`, and everybody logs in again."
     )
 
 

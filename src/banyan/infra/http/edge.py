@@ -71,9 +71,6 @@ class Edge:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         started = time.perf_counter()
         if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"].rstrip("/") not in ENDLESS:
             scope, send = {**scope, "method": "GET"}, _without_body(send)

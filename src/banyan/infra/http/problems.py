@@ -127,7 +127,9 @@ def _without_tags(path: list[int | str], body: object) -> list[int | str]:
     steps: list[int | str] = []
     here: Any = body
     for step in path[:-1]:
-        known = here if isinstance(here, dict) else dict(enumerate(here)) if isinstance(here, list) else {}
+        known: dict[Any, Any] = (
+            here if isinstance(here, dict) else dict(enumerate(here)) if isinstance(here, list) else {}
+        )
         if step in known:
             steps.append(step)
             here = known[step]

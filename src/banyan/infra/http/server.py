@@ -8,6 +8,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from types import FrameType
 
 import uvicorn
@@ -21,10 +22,6 @@ from banyan.kernel.errors import MalformedRequest
 # The writer's thread asks for the interpreter after every statement; with the default of 5 ms a busy event loop would
 # let it wait that long each time.
 SWITCH_INTERVAL_SECONDS = 0.0005
-
-
-class StartFailed(Exception):
-    """The application refused to start."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -44,16 +41,31 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """on_stopping: called once when a shutdown begins, on the event loop."""
+    """running: what must be open while requests are answered. on_ready: called when they can be. on_stopping: called
+    once when a shutdown begins, on the event loop."""
 
-    def __init__(self, config: uvicorn.Config, on_stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        running: AbstractAsyncContextManager[None],
+        on_ready: Callable[[], None],
+        on_stopping: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._running = running
+        self._on_ready = on_ready
         self._on_stopping = on_stopping
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        # Not by the ASGI lifespan protocol: it knows only that a start failed, and we want to say why.
+        async with self._running:
+            await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._loop is not None and not self.should_exit:
@@ -77,15 +89,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: ASGIApp, sock: socket.socket, *, on_stopping: Callable[[], None], shutdown_timeout_seconds: int
+    app: ASGIApp,
+    sock: socket.socket,
+    *,
+    running: AbstractAsyncContextManager[None],
+    on_ready: Callable[[], None],
+    on_stopping: Callable[[], None],
+    shutdown_timeout_seconds: int,
 ) -> None:
-    """Serve until a signal; returns when everything is closed. Raises StartFailed."""
+    """Serve until a signal; returns when everything is closed. Raises what `running` raises at its start."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     config = uvicorn.Config(
         app,
         loop="uvloop",
         http=Protocol,
-        lifespan="on",
+        lifespan="off",
         access_log=False,
         log_config=None,
         proxy_headers=False,
@@ -96,7 +114,4 @@ def serve(
         ws_max_size=65536,
         ws_ping_interval=20,
     )
-    server = Server(config, on_stopping)
-    server.run(sockets=[sock])
-    if not server.started:
-        raise StartFailed("the application could not start; the log says why")
+    Server(config, running, on_ready, on_stopping).run(sockets=[sock])

@@ -93,11 +93,13 @@ function draw(state) {
   shell.hidden = !signedIn || Boolean(onAuth);
   if (onAuth) auth.show(state.route);
   else if (!auth.node.hidden) auth.hide();
-  if (shell.hidden) return;
+  // Behind the login page everything is drawn once more, empty: nothing of the last person stays in the document.
+  const blank = state.status === "anonymous";
+  if (shell.hidden && !blank) return;
   list.node.hidden = state.route.path !== "/";
   topbar.update(state);
   sidebar.update(state);
-  if (!list.node.hidden) list.update(state);
+  if (!list.node.hidden || blank) list.update(state);
   detail.update(state);
   settings.update(state);
   notifications.update(state);

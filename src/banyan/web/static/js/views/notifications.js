@@ -97,7 +97,7 @@ export function createNotifications(app) {
   }
 
   function update(state) {
-    if (node.hidden) return;
+    if (node.hidden && state.status === "signed-in") return;
     const rows = sortedNotifications(state);
     reconcile(list, rows, (note) => note.id, make, draw);
     empty.hidden = rows.length > 0;

@@ -185,8 +185,10 @@ export function createSettings(app) {
       const show = state.route.path === "/settings" && state.status === "signed-in";
       node.hidden = !show;
       if (!show) {
+        if (drawnUser) refill(content);
         shown = false;
         drawnUser = "";
+        refill(devices);
         return;
       }
       if (!state.user) return;

@@ -178,7 +178,7 @@ export function createTodoList(app) {
   function drawHead(state, params, list, filter) {
     const name = params.q ? `Results for “${params.q}”` : list ? list.name : params.label ? `#${params.label}` : filter === "today" ? "Today" : filter === "overdue" ? "Overdue" : "All to-dos";
     setText(heading, name);
-    document.title = `${state.unread ? `(${state.unread}) ` : ""}${name} · Banyan`;
+    if (state.status === "signed-in") document.title = `${state.unread ? `(${state.unread}) ` : ""}${name} · Banyan`;
     setText(subtitle, filter === "today" ? todayText() : state.loading ? "" : countText(shown.open.length, "open to-do"));
     swatch.hidden = !list;
     swatch.style.setProperty("--swatch", list?.color ?? "");
