@@ -65,7 +65,7 @@ def rule_of(operation: Operation) -> str:
         for route in api_routes()
         if isinstance(route, APIRoute)
         and route.path == operation.template
-        and operation.method in route.methods
+        and operation.method in (route.methods or ())
     ]
     (rule,) = rules_of(route)
     return rule

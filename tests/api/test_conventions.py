@@ -24,7 +24,9 @@ API_CSP = "default-src 'none'; frame-ancestors 'none'"
 
 
 @pytest.fixture(scope="module", params=["edge", "no edge"])
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
     """The same with hot routes at the edge and, for what must not make a difference, without."""
     if request.param == "edge":
         yield request.getfixturevalue("server")
@@ -97,7 +99,9 @@ ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "options", "status"), ANSWERS, ids=[f"{n}-{m} {p} {s}" for n, (m, p, _, s) in enumerate(ANSWERS)]
+    ("method", "path", "options", "status"),
+    ANSWERS,
+    ids=[f"{n}-{m} {p} {s}" for n, (m, p, _, s) in enumerate(ANSWERS)],
 )
 def test_every_answer_is_protected_and_every_error_is_a_problem(
     account: Account, method: str, path: str, options: dict[str, Any], status: int
@@ -159,7 +163,18 @@ def test_another_method_is_told_which_methods_there_are(account: Account, path: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/todos", "/todos?limit=1", "/lists", "/todos/stats", "/users/me", "/livez", "/openapi.json", "/", "/nothing"]
+    "path",
+    [
+        "/todos",
+        "/todos?limit=1",
+        "/lists",
+        "/todos/stats",
+        "/users/me",
+        "/livez",
+        "/openapi.json",
+        "/",
+        "/nothing",
+    ],
 )
 def test_head_is_get_without_its_body(account: Account, path: str) -> None:
     get, head = account.client.get(path), account.client.head(path)
@@ -184,7 +199,15 @@ def test_a_path_answers_with_and_without_its_slash(account: Account) -> None:
     todo = same("POST", "/todos", 201, {"title": "x"}).json()
     garden = same("POST", "/lists", 201, {"name": "x"}).json()
     same("POST", "/todos/batch", 200, {"operations": [{"op": "create", "todo": {"title": "x"}}]})
-    for path in ("/todos", "/todos/stats", "/lists", "/users/me", "/notifications", "/notifications/unread_count", "/livez"):
+    for path in (
+        "/todos",
+        "/todos/stats",
+        "/lists",
+        "/users/me",
+        "/notifications",
+        "/notifications/unread_count",
+        "/livez",
+    ):
         same("GET", path, 200)
     for path in (f"/todos/{todo['id']}", f"/lists/{garden['id']}"):
         same("GET", path, 200)
@@ -201,7 +224,11 @@ def test_an_address_never_carries_the_slash_further(account: Account) -> None:
     account.client.delete("/todos")
     create(account.client, "a")
     answer = account.client.post("/todos/", json={"title": "b"})
-    assert answer.headers["location"] == answer.json()["url"] == f"{account.client.base_url}/todos/{answer.json()['id']}"
+    assert (
+        answer.headers["location"]
+        == answer.json()["url"]
+        == f"{account.client.base_url}/todos/{answer.json()['id']}"
+    )
     link = account.client.get("/todos/", params={"limit": 1}).links["next"]["url"]
     assert titles(account.client.get(link).json()) == ["a"]
 
@@ -243,7 +270,9 @@ def test_a_body_that_says_nothing_of_its_type_is_json(account: Account) -> None:
 # --- sizes
 
 
-def exchange(server: RunningServer, sent: bytes, *, more: Callable[[socket.socket], None] | None = None) -> bytes:
+def exchange(
+    server: RunningServer, sent: bytes, *, more: Callable[[socket.socket], None] | None = None
+) -> bytes:
     """All that the server answers on one connection before it is idle for a while or closes."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(sent)
@@ -270,7 +299,9 @@ def head_of(account: Account, path: str, *fields: str) -> bytes:
     return "\r\n".join([*lines, "Content-Type: application/json", *fields, "", ""]).encode()
 
 
-@pytest.mark.parametrize("path", ["/todos", "/lists", "/todos/batch", "/users/", "/auth/login", "/auth/token"])
+@pytest.mark.parametrize(
+    "path", ["/todos", "/lists", "/todos/batch", "/users/", "/auth/login", "/auth/token"]
+)
 def test_a_huge_body_is_refused_before_it_is_sent(served: RunningServer, account: Account, path: str) -> None:
     began = time.monotonic()
     received = exchange(served, head_of(account, path, "Content-Length: 1000000000000"))
@@ -279,8 +310,12 @@ def test_a_huge_body_is_refused_before_it_is_sent(served: RunningServer, account
     assert time.monotonic() - began < 5
 
 
-def test_a_client_that_waits_for_100_continue_is_told_at_once(served: RunningServer, account: Account) -> None:
-    received = exchange(served, head_of(account, "/todos", "Content-Length: 1000000000", "Expect: 100-continue"))
+def test_a_client_that_waits_for_100_continue_is_told_at_once(
+    served: RunningServer, account: Account
+) -> None:
+    received = exchange(
+        served, head_of(account, "/todos", "Content-Length: 1000000000", "Expect: 100-continue")
+    )
     assert received.startswith(b"HTTP/1.1 413 ")
 
 
@@ -331,7 +366,9 @@ def test_slow_and_broken_off_uploads_harm_nobody(served: RunningServer, account:
     slow: list[socket.socket] = []
     for number in range(60):
         connection = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-        connection.sendall(head_of(account, "/todos" if number % 2 else "/lists", "Content-Length: 500") + b'{"title": "ha')
+        connection.sendall(
+            head_of(account, "/todos" if number % 2 else "/lists", "Content-Length: 500") + b'{"title": "ha'
+        )
         slow.append(connection)
     # While they dawdle, others are served.
     create(account.client, "in between")
@@ -386,7 +423,10 @@ def test_a_user_who_asks_too_often_waits_and_others_do_not(make_server: MakeServ
 def test_an_address_that_asks_too_often_waits(make_server: MakeServer) -> None:
     server = make_server({"BANYAN_RATE_LIMIT_ADDRESS": "3/hour"})
     with client_of(server.url) as client:
-        statuses = [client.get(path).status_code for path in ("/todos", "/docs", "/nothing", "/todos", "/docs", "/nothing")]
+        statuses = [
+            client.get(path).status_code
+            for path in ("/todos", "/docs", "/nothing", "/todos", "/docs", "/nothing")
+        ]
         assert statuses == [401, 200, 404, 429, 429, 429]
         assert [client.get("/livez").status_code for _ in range(5)] == [200] * 5
 

@@ -43,7 +43,13 @@ def test_a_list_is_made_read_changed_and_deleted(account: Account, server: Runni
     assert account.client.get(path).json() == garden
     answer = account.client.patch(path, json={"name": "Balcony", "color": "#3f7d58"})
     changed = answer.json()
-    assert changed == {**garden, "name": "Balcony", "color": "#3f7d58", "version": 2, "updated_at": changed["updated_at"]}
+    assert changed == {
+        **garden,
+        "name": "Balcony",
+        "color": "#3f7d58",
+        "version": 2,
+        "updated_at": changed["updated_at"],
+    }
     assert answer.headers["etag"] == '"2"'
     assert account.client.patch(path, json={"color": None}).json()["color"] is None
     assert account.client.delete(path).status_code == 204
@@ -73,7 +79,9 @@ def test_two_users_may_choose_the_same_id(account: Account, new_user: NewUser) -
     assert account.client.get(f"/lists/{own_id}").json()["name"] == "one"
 
 
-def test_a_strangers_list_answers_exactly_like_one_that_does_not_exist(account: Account, new_user: NewUser) -> None:
+def test_a_strangers_list_answers_exactly_like_one_that_does_not_exist(
+    account: Account, new_user: NewUser
+) -> None:
     garden, stranger = make(account), new_user().client
     for method, body in (("GET", None), ("PATCH", {"name": "mine"}), ("DELETE", None)):
         foreign = stranger.request(method, f"/lists/{garden['id']}", json=body)
@@ -100,7 +108,9 @@ def test_a_strangers_list_answers_exactly_like_one_that_does_not_exist(account: 
 )
 def test_a_field_that_cannot_be_accepted_is_named(account: Account, body: Any, pointer: str) -> None:
     before = account.client.get("/lists").json()
-    assert pointers(assert_problem(account.client.post("/lists", json=body), 422, "invalid_input")) == [pointer]
+    assert pointers(assert_problem(account.client.post("/lists", json=body), 422, "invalid_input")) == [
+        pointer
+    ]
     assert account.client.get("/lists").json() == before
 
 

@@ -58,7 +58,9 @@ FAILURES: list[tuple[Any, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("failing", "status", "code"), FAILURES, ids=[f"{f['op']}-{c}" for f, _, c in FAILURES])
+@pytest.mark.parametrize(
+    ("failing", "status", "code"), FAILURES, ids=[f"{f['op']}-{c}" for f, _, c in FAILURES]
+)
 def test_when_one_cannot_be_done_none_is_and_the_answer_says_which(
     client: httpx.Client, failing: dict[str, Any], status: int, code: str
 ) -> None:
@@ -82,10 +84,16 @@ INVALID: list[tuple[Any, list[str]]] = [
     ({"operations": {}}, ["/operations"]),
     ({"operations": [made()], "more": 1}, ["/more"]),
     ({"operations": [made(), {"op": "create", "todo": {}}]}, ["/operations/1/todo/title"]),
-    ({"operations": [made(title=""), made(order="1")]}, ["/operations/0/todo/title", "/operations/1/todo/order"]),
+    (
+        {"operations": [made(title=""), made(order="1")]},
+        ["/operations/0/todo/title", "/operations/1/todo/order"],
+    ),
     ({"operations": [{"op": "update", "id": "x", "changes": {}}]}, ["/operations/0/id"]),
     ({"operations": [{"op": "update", "id": str(uuid4())}]}, ["/operations/0/changes"]),
-    ({"operations": [{"op": "update", "id": str(uuid4()), "changes": {"title": None}}]}, ["/operations/0/changes/title"]),
+    (
+        {"operations": [{"op": "update", "id": str(uuid4()), "changes": {"title": None}}]},
+        ["/operations/0/changes/title"],
+    ),
     ({"operations": [{"op": "delete", "id": str(uuid4()), "version": 0}]}, ["/operations/0/version"]),
     ({"operations": [{"op": "delete", "id": str(uuid4()), "version": "1"}]}, ["/operations/0/version"]),
     ({"operations": [{"op": "delete"}]}, ["/operations/0/id"]),
@@ -96,7 +104,9 @@ INVALID: list[tuple[Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("body", "places"), INVALID, ids=[" ".join(places) for _, places in INVALID])
-def test_an_operation_that_cannot_be_understood_is_named(client: httpx.Client, body: Any, places: list[str]) -> None:
+def test_an_operation_that_cannot_be_understood_is_named(
+    client: httpx.Client, body: Any, places: list[str]
+) -> None:
     assert pointers(assert_problem(client.post("/todos/batch", json=body), 422, "invalid_input")) == places
     assert all_of(client) == []
 
@@ -114,7 +124,9 @@ def test_500_operations_are_done_and_501_are_refused(client: httpx.Client) -> No
 
 def test_creating_with_an_id_that_exists_gives_what_exists(client: httpx.Client) -> None:
     own_id = str(uuid4())
-    first, second = run(client, made(id=own_id, title="first"), made(id=own_id, title="second")).json()["results"]
+    first, second = run(client, made(id=own_id, title="first"), made(id=own_id, title="second")).json()[
+        "results"
+    ]
     assert first == second
     assert titles(all_of(client)) == ["first"]
 
@@ -130,4 +142,8 @@ def test_a_strangers_to_do_is_not_touched_by_a_batch(client: httpx.Client, new_u
     theirs = create(new_user().client)
     foreign = run(client, {"op": "delete", "id": theirs["id"]})
     unknown = run(client, {"op": "delete", "id": str(uuid4())})
-    assert (foreign.status_code, foreign.content) == (unknown.status_code, unknown.content) == (404, unknown.content)
+    assert (
+        (foreign.status_code, foreign.content)
+        == (unknown.status_code, unknown.content)
+        == (404, unknown.content)
+    )

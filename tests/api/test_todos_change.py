@@ -90,12 +90,20 @@ def test_an_id_may_be_written_in_upper_case(account: Account) -> None:
 def test_a_patch_changes_what_it_names_and_nothing_else(account: Account, content_type: str) -> None:
     todo = create(account.client, **{**FULL, "completed": False})
     answer = account.client.patch(
-        f"/todos/{todo['id']}", content=b'{"title": "new", "priority": 0}', headers={"content-type": content_type}
+        f"/todos/{todo['id']}",
+        content=b'{"title": "new", "priority": 0}',
+        headers={"content-type": content_type},
     )
     assert answer.status_code == 200
     changed = answer.json()
     assert changed["updated_at"] > todo["updated_at"]
-    assert changed == {**todo, "title": "new", "priority": 0, "version": 2, "updated_at": changed["updated_at"]}
+    assert changed == {
+        **todo,
+        "title": "new",
+        "priority": 0,
+        "version": 2,
+        "updated_at": changed["updated_at"],
+    }
     assert answer.headers["etag"] == '"2"'
     assert account.client.get(f"/todos/{todo['id']}").json() == changed
 
@@ -116,7 +124,9 @@ def test_null_does_not_clear_a_field_that_always_has_a_value(account: Account, n
     assert account.client.get(f"/todos/{todo['id']}").json() == todo
 
 
-@pytest.mark.parametrize("body", [{"title": ""}, {"title": " "}, {"id": str(uuid4())}, {"version": 9}, {"x": 1}, [], "x"])
+@pytest.mark.parametrize(
+    "body", [{"title": ""}, {"title": " "}, {"id": str(uuid4())}, {"version": 9}, {"x": 1}, [], "x"]
+)
 def test_a_patch_that_cannot_be_accepted_changes_nothing(account: Account, body: Any) -> None:
     todo = create(account.client)
     assert_problem(account.client.patch(f"/todos/{todo['id']}", json=body), 422)
@@ -189,7 +199,9 @@ def test_put_needs_a_title_and_makes_nothing_new(account: Account) -> None:
 @pytest.mark.parametrize(
     ("method", "body"), [("PATCH", {"title": "new"}), ("PUT", {"title": "new"}), ("DELETE", None)]
 )
-def test_if_match_lets_only_the_version_through_that_was_read(account: Account, method: str, body: Any) -> None:
+def test_if_match_lets_only_the_version_through_that_was_read(
+    account: Account, method: str, body: Any
+) -> None:
     todo = create(account.client)
     path = f"/todos/{todo['id']}"
     for tag in ('"2"', '"0"', '"x"', '"9999999999999999999999"'):
@@ -250,7 +262,9 @@ def test_what_is_deleted_is_gone(account: Account) -> None:
     answer = account.client.delete(f"/todos/{todo['id']}")
     assert (answer.status_code, answer.content) == (204, b"")
     for method in ("GET", "PATCH", "DELETE"):
-        answer = account.client.request(method, f"/todos/{todo['id']}", json={} if method == "PATCH" else None)
+        answer = account.client.request(
+            method, f"/todos/{todo['id']}", json={} if method == "PATCH" else None
+        )
         assert_problem(answer, 404, "todo_not_found")
     assert todo["id"] not in {other["id"] for other in all_of(account.client)}
 
@@ -269,7 +283,9 @@ def mixed(new_user: NewUser) -> Account:
     [("", []), ("?completed=true", ["b", "a"]), ("?completed=false", ["d", "c"])],
 )
 @pytest.mark.parametrize("path", ["/todos", "/todos/"])
-def test_many_are_deleted_at_once(mixed: Account, new_user: NewUser, path: str, query: str, left: list[str]) -> None:
+def test_many_are_deleted_at_once(
+    mixed: Account, new_user: NewUser, path: str, query: str, left: list[str]
+) -> None:
     other = new_user()
     create(other.client, "of another", completed=True)
     assert mixed.client.delete(path + query).status_code == 204
@@ -278,7 +294,9 @@ def test_many_are_deleted_at_once(mixed: Account, new_user: NewUser, path: str, 
     assert titles(all_of(other.client)) == ["of another"]
 
 
-@pytest.mark.parametrize("query", ["completed=1", "completed=yes", "completed=", "complete=true", "list=x", "completed=true&q=a"])
+@pytest.mark.parametrize(
+    "query", ["completed=1", "completed=yes", "completed=", "complete=true", "list=x", "completed=true&q=a"]
+)
 def test_a_misspelled_condition_deletes_nothing(mixed: Account, query: str) -> None:
     assert_problem(mixed.client.delete(f"/todos?{query}"), 422, "invalid_input")
     assert titles(all_of(mixed.client)) == ["d", "c", "b", "a"]
@@ -324,7 +342,9 @@ def test_history_is_read_in_parts(account: Account) -> None:
     assert parts == whole
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "after=-1", "after=x", "limit=", "after=99999999999999999999"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "after=-1", "after=x", "limit=", "after=99999999999999999999"]
+)
 def test_a_part_of_history_that_cannot_be_is_refused(account: Account, query: str) -> None:
     todo = create(account.client)
     assert_problem(account.client.get(f"/todos/{todo['id']}/history?{query}"), 422, "invalid_input")

@@ -94,7 +94,11 @@ def test_the_same_id_again_is_the_same_to_do(new_user: NewUser) -> None:
     assert again.headers["location"] == first.headers["location"]
     account.client.patch(f"/todos/{own_id}", json={"title": "changed meanwhile"})
     third = account.client.post("/todos", json={"id": own_id, "title": "first"})
-    assert (third.status_code, third.json()["title"], third.headers["etag"]) == (200, "changed meanwhile", '"2"')
+    assert (third.status_code, third.json()["title"], third.headers["etag"]) == (
+        200,
+        "changed meanwhile",
+        '"2"',
+    )
     assert len(all_of(account.client)) == 1
 
 
@@ -193,10 +197,14 @@ BAD_FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "pointer"), BAD_FIELDS, ids=[f"{n}-{p}" for n, (_, p) in enumerate(BAD_FIELDS)])
+@pytest.mark.parametrize(
+    ("body", "pointer"), BAD_FIELDS, ids=[f"{n}-{p}" for n, (_, p) in enumerate(BAD_FIELDS)]
+)
 def test_a_field_that_cannot_be_accepted_is_named(account: Account, body: object, pointer: str) -> None:
     before = account.client.get("/todos").headers["etag"]
-    answer = account.client.post("/todos", content=json.dumps(body), headers={"content-type": "application/json"})
+    answer = account.client.post(
+        "/todos", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
     assert pointers(assert_problem(answer, 422, "invalid_input")) == [pointer]
     assert account.client.get("/todos").headers["etag"] == before
 
@@ -232,7 +240,9 @@ def test_what_is_no_strict_json_is_malformed(account: Account, body: bytes) -> N
     assert_problem(answer, 400, "malformed_request")
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
 def test_another_content_type_is_refused(account: Account, content_type: str) -> None:
     answer = account.client.post("/todos", content=b'{"title": "x"}', headers={"content-type": content_type})
     assert_problem(answer, 415, "unsupported_media_type")
@@ -242,7 +252,9 @@ def test_a_list_must_be_ones_own(new_user: NewUser) -> None:
     one, other = new_user(), new_user()
     garden = other.client.post("/lists", json={"name": "Garden"}).json()
     for list_id in (garden["id"], str(uuid4())):
-        problem = assert_problem(one.client.post("/todos", json={"title": "x", "list_id": list_id}), 422, "list_unknown")
+        problem = assert_problem(
+            one.client.post("/todos", json={"title": "x", "list_id": list_id}), 422, "list_unknown"
+        )
         assert pointers(problem) == ["/list_id"]
     assert all_of(one.client) == []
 
@@ -255,7 +267,13 @@ def test_without_a_token_nothing_is_made(server: RunningServer) -> None:
 
 
 def test_what_a_client_writes_is_what_it_reads(account: Account) -> None:
-    for title in ('"quoted" \\ and / back', "<script>alert(1)</script>", "'; DROP TABLE todos; --", "\u2028\u2029\ufeff", "👩‍👩‍👧‍👦 e\u0301"):
+    for title in (
+        '"quoted" \\ and / back',
+        "<script>alert(1)</script>",
+        "'; DROP TABLE todos; --",
+        "\u2028\u2029\ufeff",
+        "👩‍👩‍👧‍👦 e\u0301",
+    ):
         todo = create(account.client, title, labels=[title[:50]], notes=title)
         read = account.client.get("/todos", params={"limit": 1}).json()[0]
         assert (read["title"], read["labels"], read["notes"]) == (title, [title[:50]], title)
@@ -270,7 +288,9 @@ def test_creations_that_arrive_together_fail_and_succeed_each_for_itself(new_use
         async with httpx.AsyncClient(
             base_url=account.client.base_url, headers=account.client.headers, trust_env=False, timeout=15
         ) as client:
-            bodies = [{"title": f"t{n}", **({"list_id": str(uuid4())} if n % 5 == 0 else {})} for n in range(40)]
+            bodies = [
+                {"title": f"t{n}", **({"list_id": str(uuid4())} if n % 5 == 0 else {})} for n in range(40)
+            ]
             bodies += [{"title": "mine", "id": own_id}] * 10
             return await asyncio.gather(*(client.post("/todos", json=body) for body in bodies))
 

@@ -26,7 +26,9 @@ def kept(answer: httpx.Response) -> tuple[int, bytes, str | None, str | None]:
 
 
 @each_path
-def test_the_same_request_again_has_the_same_answer_and_no_effect(new_user: NewUser, path: str, body: Any) -> None:
+def test_the_same_request_again_has_the_same_answer_and_no_effect(
+    new_user: NewUser, path: str, body: Any
+) -> None:
     client = new_user().client
     headers = {"idempotency-key": "a key of mine"}
     first = client.post(path, json=body, headers=headers)
@@ -62,7 +64,11 @@ def test_the_same_key_with_another_payload_is_refused(new_user: NewUser, path: s
     client = new_user().client
     headers = {"idempotency-key": "k"}
     first = client.post(path, json=body, headers=headers)
-    other = {"title": "other"} if path == "/todos" else {"operations": [{"op": "create", "todo": {"title": "other"}}]}
+    other = (
+        {"title": "other"}
+        if path == "/todos"
+        else {"operations": [{"op": "create", "todo": {"title": "other"}}]}
+    )
     assert_problem(client.post(path, json=other, headers=headers), 422, "idempotency_key_reused")
     assert len(all_of(client)) == 1
     assert kept(client.post(path, json=body, headers=headers)) == kept(first)
@@ -72,7 +78,9 @@ def test_the_same_key_for_another_operation_is_refused(new_user: NewUser) -> Non
     client = new_user().client
     headers = {"idempotency-key": "k"}
     client.post("/todos", json=REQUESTS[0][1], headers=headers)
-    assert_problem(client.post("/todos/batch", json=REQUESTS[1][1], headers=headers), 422, "idempotency_key_reused")
+    assert_problem(
+        client.post("/todos/batch", json=REQUESTS[1][1], headers=headers), 422, "idempotency_key_reused"
+    )
 
 
 @each_path
@@ -109,7 +117,9 @@ def test_a_key_and_an_id_of_ones_own_work_together(new_user: NewUser) -> None:
 @each_path
 def test_a_key_that_cannot_be_kept_is_refused(new_user: NewUser, path: str, body: Any, key: str) -> None:
     client = new_user().client
-    problem = assert_problem(client.post(path, json=body, headers={"idempotency-key": key.encode("latin-1")}), 422)
+    problem = assert_problem(
+        client.post(path, json=body, headers={b"idempotency-key": key.encode("latin-1")}), 422
+    )
     assert [pointer.lower() for pointer in pointers(problem)] == ["header/idempotency-key"]
     assert all_of(client) == []
 

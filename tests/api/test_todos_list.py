@@ -60,7 +60,9 @@ class Collection:
             "notes": chance.choice([None, None, "plain", f"see {chance.choice(WORDS)}"]),
             "completed": chance.random() < 0.3,
             "order": chance.choice([None, None, 0, 1, 1, 2, -7, 100]),
-            "due_at": chance.choice([None, "2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z", "2030-01-03T00:00:00Z"]),
+            "due_at": chance.choice(
+                [None, "2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z", "2030-01-03T00:00:00Z"]
+            ),
             "labels": chance.sample(LABELS, chance.randint(0, len(LABELS))),
             "list_id": chance.choice([None, *self.lists]),
         }
@@ -97,7 +99,9 @@ CHOICES: dict[str, list[str]] = {
     "due_before": ["2030-01-02T00:00:00.000000Z"],
     "due_after": ["2030-01-02T00:00:00.000000Z"],
 }
-COMBINATIONS = [names for count in range(len(CHOICES) + 1) for names in itertools.combinations(CHOICES, count)]
+COMBINATIONS = [
+    names for count in range(len(CHOICES) + 1) for names in itertools.combinations(CHOICES, count)
+]
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids=lambda names: "+".join(names) or "none")
@@ -194,7 +198,9 @@ def library(server: RunningServer) -> Account:
         ("cafe\u0301", []),
     ],
 )
-def test_search_finds_text_in_title_and_notes_whatever_the_case(library: Account, q: str, found: list[str]) -> None:
+def test_search_finds_text_in_title_and_notes_whatever_the_case(
+    library: Account, q: str, found: list[str]
+) -> None:
     assert titles(all_of(library.client, q=q)) == found
 
 
@@ -298,7 +304,10 @@ def test_an_unchanged_list_is_304_until_something_changes(new_user: NewUser) -> 
 def test_tags_of_different_queries_and_hosts_differ(new_user: NewUser) -> None:
     account = new_user()
     create(account.client)
-    tags = [account.client.get("/todos", params=query).headers["etag"] for query in ({}, {"limit": 1}, {"completed": "true"})]
+    tags = [
+        account.client.get("/todos", params=query).headers["etag"]
+        for query in ({}, {"limit": 1}, {"completed": "true"})
+    ]
     tags.append(account.client.get("/todos", headers={"host": "other.example"}).headers["etag"])
     assert len(set(tags)) == 4
 

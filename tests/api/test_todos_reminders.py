@@ -84,7 +84,9 @@ def listen() -> Iterator[Callable[[Account], Listener]]:
         listener.close()
 
 
-def test_reminder_and_due_time_are_told_when_they_come(new_user: NewUser, listen: Callable[[Account], Listener]) -> None:
+def test_reminder_and_due_time_are_told_when_they_come(
+    new_user: NewUser, listen: Callable[[Account], Listener]
+) -> None:
     account = new_user()
     listener = listen(account)
     due_at, remind_at = soon(1.2), soon(0.6)

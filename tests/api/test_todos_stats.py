@@ -86,7 +86,9 @@ def test_the_position_never_runs_ahead_of_the_stream_and_ends_at_it(new_user: Ne
     assert counted(client)["position"] == 20
 
 
-def test_nothing_is_counted_twice_across_a_kill(make_server: Callable[..., RunningServer], new_user: NewUser) -> None:
+def test_nothing_is_counted_twice_across_a_kill(
+    make_server: Callable[..., RunningServer], new_user: NewUser
+) -> None:
     server = make_server()
     client = new_user(server=server).client
     for round_ in range(2):

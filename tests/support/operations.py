@@ -67,7 +67,8 @@ def _example(schema: dict[str, Any]) -> Any:
 @functools.cache
 def _built() -> tuple[Application, FastAPI]:
     """The application as it is composed, without a database and without a server."""
-    application = build(Settings(data_dir=Path(tempfile.mkdtemp(prefix="banyan-openapi-"))))
+    folder = Path(tempfile.mkdtemp(prefix="banyan-openapi-"))
+    application = build(Settings(data_dir=folder))  # pyright: ignore[reportCallIssue]  # the rest has defaults
     app: Any = asgi(application)
     while not isinstance(app, FastAPI):
         app = app._app if hasattr(app, "_app") else app.app

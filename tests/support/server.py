@@ -187,6 +187,8 @@ class RunningServer:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(self.url + "/readyz", timeout=2, trust_env=False, verify=False).status_code == 200
+            return (
+                httpx.get(self.url + "/readyz", timeout=2, trust_env=False, verify=False).status_code == 200
+            )
         except httpx.TransportError:
             return False

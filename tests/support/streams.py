@@ -98,7 +98,5 @@ def socket(
     headers = {"authorization": f"Bearer {token}"} if token else {}
     address = str(httpx.URL(url).copy_with(scheme="ws", path="/ws", params=query))
     site = None if origin is None else Origin(origin)
-    with connect(
-        address, additional_headers=headers, origin=site, proxy=None, close_timeout=2
-    ) as connection:
+    with connect(address, additional_headers=headers, origin=site, proxy=None, close_timeout=2) as connection:
         yield Socket(connection)

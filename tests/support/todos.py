@@ -16,12 +16,15 @@ def create(client: httpx.Client, title: str = "Water the banyan", **fields: Any)
 def pages(client: httpx.Client, **query: Any) -> Iterator[list[dict[str, Any]]]:
     """Each page of GET /todos with this query, by its `Link`."""
     answer = client.get("/todos", params=query)
+    seen: set[str] = set()
     while True:
         assert answer.status_code == 200, answer.text
         yield answer.json()
         following = answer.links.get("next")
         if following is None:
             return
+        assert following["url"] not in seen, "the pages go in a circle"
+        seen.add(following["url"])
         answer = client.get(following["url"])
 
 

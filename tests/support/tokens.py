@@ -17,7 +17,7 @@ class TokenForge:
     """Issues tokens for the server on a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
-        application = build(Settings(data_dir=data_dir))
+        application = build(Settings(data_dir=data_dir))  # pyright: ignore[reportCallIssue]  # the rest has defaults
 
         async def keys() -> tuple[SigningKey, ...]:
             async with application.running(background=False):

@@ -6,6 +6,9 @@ from banyan.kernel.errors import FieldError, InvalidInput, PreconditionFailed
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
+# What `parse_tags` takes, for the documentation.
+IF_MATCH_PATTERN = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'
+
 
 def parse_tags(header: str) -> list[str] | None:
     """The tags of a header (weak marks removed); None for `*`. Raises InvalidInput."""

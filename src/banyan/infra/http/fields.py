@@ -58,7 +58,9 @@ def _instant(value: Any) -> str:
 Text = Annotated[str, _Strict(), AfterValidator(_storable)]
 """Text that can be stored; JSON strings only."""
 
-Line = Annotated[Text, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+# With the four separators and the next-line character that are white space to Python and not to JSON Schema.
+_NOT_BLANK_PATTERN = r"[^\s\u001c-\u001f\u0085]"
+Line = Annotated[Text, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": _NOT_BLANK_PATTERN})]
 """Text that is not blank."""
 
 Flag = Annotated[bool, _Strict()]

@@ -43,10 +43,24 @@ def describe(app: FastAPI) -> None:
                 tags=TAGS,
             )
             _problems_only(document)
+            _parameters_without_null(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi
+
+
+def _parameters_without_null(document: dict[str, Any]) -> None:
+    """A header or a query parameter that may be left out is not sent as null: there is no such thing in a URL."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                schema = parameter["schema"]
+                choices = [choice for choice in schema.pop("anyOf", ()) if choice != {"type": "null"}]
+                if len(choices) == 1:
+                    schema.update({**choices[0], **schema})
+                elif choices:
+                    schema["anyOf"] = choices
 
 
 def _problems_only(document: dict[str, Any]) -> None:

@@ -144,13 +144,18 @@ class ProblemResponse(Response):
 
 
 def _allowed(app: FastAPI, request: Request) -> str:
-    """The methods of all routes at this address; the framework knows those of the first one only."""
-    methods: set[str] = set()
+    """The methods of all routes at this address; the framework knows those of the first one only.
+
+    An address that is spelled out (`/todos/stats`) is not one of those with a parameter in its place (`/todos/{todo_id}`).
+    """
+    found: dict[bool, set[str]] = {True: set(), False: set()}
     for route in app.routes:
         pattern = getattr(route, "path_regex", None)
         if pattern is not None and pattern.match(request.url.path):
+            spelled_out = not getattr(route, "param_convertors", None)
             # A mounted folder of files names no methods.
-            methods |= getattr(route, "methods", None) or {"GET"}
+            found[spelled_out] |= getattr(route, "methods", None) or {"GET"}
+    methods = found[True] or found[False]
     if "GET" in methods:
         methods.add("HEAD")
     return ", ".join(sorted(methods))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic_core import to_json
 
 from banyan.infra.http.access import Caller
-from banyan.infra.http.conditional import expected_version
+from banyan.infra.http.conditional import IF_MATCH_PATTERN, expected_version
 from banyan.infra.http.route import problems, router
 from banyan.kernel.ids import is_id
 from banyan.modules.todos.list_service import ListService
@@ -15,7 +15,11 @@ from banyan.modules.todos.views import ListCreate, ListPatch, ListView
 
 ListId = Annotated[str, Path(description="The list's id.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])]
 IfMatch = Annotated[
-    str | None, Header(description='The version you read, such as `"3"`: another one answers 412.')
+    str | None,
+    Header(
+        description='The version you read, such as `"3"`: another one answers 412.',
+        json_schema_extra={"pattern": IF_MATCH_PATTERN},
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from banyan.infra.db.idempotency import idempotent_request
 from banyan.infra.http.access import Caller
-from banyan.infra.http.conditional import expected_version, is_unchanged
+from banyan.infra.http.conditional import IF_MATCH_PATTERN, expected_version, is_unchanged
 from banyan.infra.http.hot import served_by
 from banyan.infra.http.route import problems, router
 from banyan.kernel.ids import is_id
@@ -34,7 +34,11 @@ TodoId = Annotated[
     str, Path(description="The to-do's id.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])
 ]
 IfMatch = Annotated[
-    str | None, Header(description='The version you read, such as `"3"`: another one answers 412.')
+    str | None,
+    Header(
+        description='The version you read, such as `"3"`: another one answers 412.',
+        json_schema_extra={"pattern": IF_MATCH_PATTERN},
+    ),
 ]
 IdempotencyKey = Annotated[
     str | None,

@@ -19,6 +19,9 @@ TIME: JsonDict = {"format": "date-time"}
 UUID: JsonDict = {"format": "uuid"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# The same for the documentation: one line, and not blank.
+_PLAIN = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+ONE_LINE_PATTERN = rf"^[^{_PLAIN}]*[^\s{_PLAIN}][^{_PLAIN}]*$"
 
 
 def _one_line(text: str) -> str:
@@ -44,7 +47,10 @@ def _web_address(text: str) -> str:
 
 
 Name = Annotated[
-    Line, Field(min_length=1, max_length=100), AfterValidator(_one_line), Field(examples=["Ada Lovelace"])
+    Line,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_one_line),
+    Field(examples=["Ada Lovelace"], json_schema_extra={"pattern": ONE_LINE_PATTERN}),
 ]
 # No `format: email` for what is only compared: any text may be tried, and none tells whether it is registered.
 AnyEmail = Annotated[Text, Field(max_length=320, examples=[EXAMPLE_EMAIL])]
