@@ -12,7 +12,8 @@ from tests.support.server import RunningServer
 WAIT_MS = 10_000
 
 
-@pytest.fixture(scope="package")
+# For a module, not longer: Playwright keeps an event loop running in this thread, and other tests want one of their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = need_program(
         "chromium",
