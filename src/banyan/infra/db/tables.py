@@ -4,11 +4,20 @@ Python sees ids, instants and JSON as text in every database; what the database 
 an adapter for another database adds a variant and no store changes.
 """
 
-from sqlalchemy import BigInteger, Boolean, Integer, MetaData, String, Text, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.sql import Select, bindparam
+from typing import Any
 
-__all__ = ["Flag", "Id", "Instant", "Json", "Position", "batch", "metadata", "upsert"]
+from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Text, select
+
+# SQLite has the same clauses, and renders what PostgreSQL's insert() says.
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import Select, bindparam
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from banyan.infra.db.json_sql import json_item, json_rows
+
+__all__ = ["Flag", "Id", "Instant", "Json", "Position", "batch", "lower", "metadata", "upsert"]
 
 metadata = MetaData(
     naming_convention={
@@ -19,19 +28,38 @@ metadata = MetaData(
     }
 )
 
-Id = String(36)
-Instant = String(27)
+# Compared byte by byte, as SQLite and Python do: a language's rules would sort "~" before the digits.
+Id = String(36).with_variant(String(36, collation="C"), "postgresql")
+Instant = String(27).with_variant(String(27, collation="C"), "postgresql")
 Json = Text()
 Position = BigInteger().with_variant(Integer(), "sqlite")
 Flag = Boolean(create_constraint=False)
 
 
-def batch(name: str, *columns: str) -> Select:
+def batch(name: str, *columns: Column[Any]) -> Select:
     """A SELECT over a parameter that holds many rows, so that one statement serves them all.
 
-    The parameter is JSON text: an array with one array a row, its values in the order of `columns`.
+    The parameter is JSON text: an array with one array a row, its values in the order of `columns`, which give the
+    names and types of the SELECT's own.
     """
-    each = func.json_each(bindparam(name)).table_valued("value", name=name)
+    rows = json_rows(bindparam(name, type_=Text()), name)
     return select(
-        *(func.json_extract(each.c.value, f"$[{i}]").label(column) for i, column in enumerate(columns))
+        *(json_item(rows.c.value, i, column.type).label(column.name) for i, column in enumerate(columns))
     )
+
+
+class lower(FunctionElement[str]):  # noqa: N801 - written like a function of SQL
+    """In lower case by the rules of Unicode, as Python's `str.lower`, whatever the database's own language is."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(lower)
+def _lower(element: lower, compiler: SQLCompiler, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(lower, "postgresql")
+def _lower_postgresql(element: lower, compiler: SQLCompiler, **options: Any) -> str:
+    return f'lower({compiler.process(element.clauses, **options)} COLLATE "und-x-icu")'

@@ -54,7 +54,7 @@ class Consumer:
         return event.stream in self.streams and (self.types is None or event.type in self.types)
 
 
-_wanted = batch("wanted", "user_id", "stream").subquery()
+_wanted = batch("wanted", inbox.c.user_id, inbox.c.stream).subquery()
 _APPLIED = (
     select(inbox.c.user_id, inbox.c.stream, inbox.c.position)
     .join(_wanted, (inbox.c.user_id == _wanted.c.user_id) & (inbox.c.stream == _wanted.c.stream))

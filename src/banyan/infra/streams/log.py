@@ -14,13 +14,15 @@ from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.events import Event, NewEvent
 from banyan.kernel.ids import new_id
 
-_wanted = batch("wanted", "user_id", "stream", "count").where(literal_column("1") == literal_column("1"))
+_wanted = batch("wanted", streams.c.user_id, streams.c.stream, streams.c.position).where(
+    literal_column("1") == literal_column("1")
+)
 _advance = upsert(streams).from_select(["user_id", "stream", "position"], _wanted)
 _ADVANCE = _advance.on_conflict_do_update(
     index_elements=["user_id", "stream"], set_={"position": streams.c.position + _advance.excluded.position}
 ).returning(streams.c.user_id, streams.c.position)
 
-_COLUMNS = ("id", "user_id", "stream", "position", "type", "subject", "data", "actor", "at", "trace")
+_COLUMNS = tuple(column for column in events.columns if column is not events.c.sequence)
 _INSERT = insert(events).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
 
 _POSITION = select(streams.c.position).where(
@@ -49,7 +51,7 @@ _OF_SUBJECT = (
 )
 _PAST_SEQUENCE = (
     select(events)
-    .where(events.c.sequence > bindparam("after"))
+    .where(events.c.sequence > bindparam("after"), events.c.sequence <= bindparam("upto"))
     .order_by(events.c.sequence)
     .limit(bindparam("limit"))
 )
@@ -59,6 +61,10 @@ _ERASE = delete(events).where(
     events.c.stream == bindparam("stream"),
     events.c.position < bindparam("before"),
 )
+
+
+NO_END = 2**62
+"""A sequence number that comes after every other."""
 
 
 class Append(NamedTuple):
@@ -155,14 +161,23 @@ class EventLog:
         }
         return [from_row(row) for row in await tx.all(_OF_SUBJECT, values)]
 
+    async def hold(self, tx: Transaction, user_id: str) -> None:
+        """Take the stream's row as an append does: of two units that take it, one sees all that the other has done."""
+        await tx.run(_ADVANCE, {"wanted": as_json([[user_id, self.stream, 0]])})
+
     async def erase(self, tx: Transaction, user_id: str, *, before: int) -> int:
         """Forget a user's events below a position, for good; returns how many. The stream's position stays."""
+        await self.hold(tx, user_id)
         return await tx.run(_ERASE, {"user_id": user_id, "stream": self.stream, "before": before})
 
 
-async def read_past(tx: Transaction, sequence: int, limit: int) -> list[Event]:
-    """Events of the whole shard past a sequence number, all streams, in the order in which the relay publishes."""
-    return [from_row(row) for row in await tx.all(_PAST_SEQUENCE, {"after": sequence, "limit": limit})]
+async def read_past(tx: Transaction, sequence: int, limit: int, *, upto: int = NO_END) -> list[Event]:
+    """Events of the whole shard past a sequence number, all streams, in the order in which the relay publishes.
+
+    upto: no further than this; past what is settled (streams/settled.py) an event may still come in between.
+    """
+    rows = await tx.all(_PAST_SEQUENCE, {"after": sequence, "upto": upto, "limit": limit})
+    return [from_row(row) for row in rows]
 
 
 async def last_sequence(tx: Transaction) -> int:

@@ -16,7 +16,7 @@ from banyan.infra.streams.tables import events, failed_events, inbox
 
 READ_BATCH = 500
 
-_wanted = batch("streams", "stream").subquery()
+_wanted = batch("streams", events.c.stream).subquery()
 _EVENTS = (
     select(events)
     .join(_wanted, events.c.stream == _wanted.c.stream)

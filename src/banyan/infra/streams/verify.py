@@ -29,7 +29,7 @@ _USERS = (
     .order_by(streams.c.user_id)
     .limit(bindparam("limit"))
 )
-_COUNT_USERS = select(func.count(streams.c.user_id.distinct()))
+_COUNT_USERS = select(func.count(streams.c.user_id.distinct())).where(streams.c.user_id != GLOBAL)
 _INBOX = select(inbox.c.stream, inbox.c.consumer, inbox.c.position).where(
     inbox.c.user_id == bindparam("user_id")
 )

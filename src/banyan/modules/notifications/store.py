@@ -12,25 +12,16 @@ from banyan.infra.streams.log import as_json
 from banyan.modules.notifications.model import Delivery, Notification
 from banyan.modules.notifications.tables import closed_inboxes, deliveries, notifications
 
-_COLUMNS = ("user_id", "id", "created_position", "kind", "title", "message", "data", "read_at", "created_at")
-_INSERT = insert(notifications).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
-
-_DELIVERY_COLUMNS = (
-    "user_id",
-    "notification_id",
-    "id",
-    "channel",
-    "status",
-    "attempt",
-    "at",
-    "due_at",
-    "error",
+_INSERT = insert(notifications).from_select(
+    list(notifications.columns), batch("rows", *notifications.columns)
 )
+
+_DELIVERY_FIELDS = tuple(column.name for column in deliveries.columns)
 _INSERT_DELIVERIES = insert(deliveries).from_select(
-    list(_DELIVERY_COLUMNS), batch("rows", *_DELIVERY_COLUMNS)
+    list(deliveries.columns), batch("rows", *deliveries.columns)
 )
 
-_wanted = batch("wanted", "user_id").subquery()
+_wanted = batch("wanted", closed_inboxes.c.user_id).subquery()
 _CLOSED = select(closed_inboxes.c.user_id).join(_wanted, closed_inboxes.c.user_id == _wanted.c.user_id)
 _CLOSE = upsert(closed_inboxes).values(user_id=bindparam("user_id")).on_conflict_do_nothing()
 
@@ -52,7 +43,7 @@ _SOME = _ids_before.order_by(_newest_first).limit(bindparam("limit"))
 _SOME_UNREAD = _SOME.where(_is_unread)
 _SOME_READ = _SOME.where(notifications.c.read_at.is_not(None))
 
-_ids = batch("ids", "id").subquery()
+_ids = batch("ids", notifications.c.id).subquery()
 _are_these = _is_mine & notifications.c.id.in_(select(_ids.c.id))
 _MARK = update(notifications).where(_are_these).values(read_at=bindparam("moment"))
 _DELETE = delete(notifications).where(_are_these)
@@ -71,7 +62,7 @@ async def insert_all(
 ) -> None:
     """Store notifications and the first entries of their ledgers. Raises UniqueViolation for an id that is taken."""
     await tx.run(_INSERT, {"rows": as_json([_values(notification) for notification in new])})
-    rows = [[getattr(delivery, column) for column in _DELIVERY_COLUMNS] for delivery in their_deliveries]
+    rows = [[getattr(delivery, column) for column in _DELIVERY_FIELDS] for delivery in their_deliveries]
     await tx.run(_INSERT_DELIVERIES, {"rows": as_json(rows)})
 
 

@@ -27,6 +27,7 @@ Index(
     notifications.c.user_id,
     notifications.c.created_position,
     sqlite_where=notifications.c.read_at.is_(None),
+    postgresql_where=notifications.c.read_at.is_(None),
 )
 
 # The delivery ledger: one row for each notification and channel, in the states of `model.Status`.
@@ -46,7 +47,12 @@ deliveries = Table(
     Column("error", Text),
     PrimaryKeyConstraint("user_id", "notification_id", "id"),
 )
-Index("ix_deliveries_due", deliveries.c.due_at, sqlite_where=deliveries.c.due_at.is_not(None))
+Index(
+    "ix_deliveries_due",
+    deliveries.c.due_at,
+    sqlite_where=deliveries.c.due_at.is_not(None),
+    postgresql_where=deliveries.c.due_at.is_not(None),
+)
 
 # Users whose account is deleted. An event that is still on its way when an account goes must not fill its inbox again.
 closed_inboxes = Table(

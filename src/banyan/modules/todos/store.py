@@ -9,10 +9,9 @@ from pydantic_core import from_json
 from sqlalchemy import (
     ColumnElement,
     Select,
-    String,
+    Text,
     and_,
     bindparam,
-    case,
     delete,
     exists,
     func,
@@ -24,7 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from banyan.infra.db.tables import batch
+from banyan.infra.db.json_sql import json_nested, json_object, json_texts
+from banyan.infra.db.tables import batch, lower
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.streams.log import as_json
 from banyan.modules.todos.model import Todo
@@ -34,12 +34,12 @@ t = todos.c
 _COLUMNS = tuple(column.name for column in todos.columns)
 _FIELDS = tuple(name for name in _COLUMNS if name not in ("user_id", "created_position", "next_reminder_at"))
 
-_wanted = batch("wanted", "user_id", "id").subquery()
+_wanted = batch("wanted", t.user_id, t.id).subquery()
 _mine = and_(t.user_id == bindparam("user_id"), t.id == bindparam("todo_id"))
 
 _FIND = select(todos).where(_mine)
 _FIND_MANY = select(todos).join(_wanted, and_(t.user_id == _wanted.c.user_id, t.id == _wanted.c.id))
-_INSERT_MANY = insert(todos).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
+_INSERT_MANY = insert(todos).from_select(list(_COLUMNS), batch("rows", *todos.columns))
 _UPDATE = (
     update(todos)
     .where(t.user_id == bindparam("of_user"), t.id == bindparam("todo_id"))
@@ -57,7 +57,7 @@ _SET_REMINDER = (
 )
 _DELETE_MANY = delete(todos).where(
     t.user_id == bindparam("user_id"),
-    t.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)),
+    t.id.in_(select(json_texts(bindparam("ids", type_=Text()), "these").c.value)),
 )
 _IDS = select(t.id).where(t.user_id == bindparam("user_id")).order_by(t.created_position)
 _IDS_BY_COMPLETION = _IDS.where(t.completed == bindparam("completed"))
@@ -73,16 +73,11 @@ _NEXT_REMINDER = select(func.min(t.next_reminder_at)).where(t.next_reminder_at.i
 _ERASE = delete(todos).where(t.user_id == bindparam("user_id"))
 
 # One to-do as the JSON that clients read, made by the database.
-_JSON = func.json_object(
-    *(
-        argument
-        for name in _FIELDS
-        for argument in {
-            "id": ("id", t.id, "url", bindparam("base", type_=String) + literal_column("'/todos/'") + t.id),
-            "completed": ("completed", func.json(case((t.completed, "true"), else_="false"))),
-            "labels": ("labels", func.json(t.labels)),
-        }.get(name, (name, t[name]))
-    )
+_URL = bindparam("base", type_=Text) + literal_column("'/todos/'") + t.id
+_JSON = json_object(
+    id=t.id,
+    url=_URL,
+    **{name: json_nested(t[name]) if name == "labels" else t[name] for name in _FIELDS[1:]},
 ).label("json")
 
 
@@ -196,8 +191,8 @@ def _page_statement(shape: tuple[str, ...], after_ordered: bool | None) -> Selec
     conditions = {
         "completed": lambda: t.completed == bindparam("completed"),
         "q": lambda: or_(
-            func.lower(t.title).like(bindparam("q"), escape="\\"),
-            func.lower(t.notes).like(bindparam("q"), escape="\\"),
+            lower(t.title).like(bindparam("q"), escape="\\"),
+            lower(t.notes).like(bindparam("q"), escape="\\"),
         ),
         "list_id": lambda: t.list_id == bindparam("list_id"),
         "label": lambda: _has_label(),
@@ -221,7 +216,7 @@ def _page_statement(shape: tuple[str, ...], after_ordered: bool | None) -> Selec
 
 
 def _has_label() -> ColumnElement[bool]:
-    labels = func.json_each(t.labels).table_valued("value", name="label_values")
+    labels = json_texts(t.labels, "label_values")
     return exists(select(literal(1)).select_from(labels).where(labels.c.value == bindparam("label")))
 
 

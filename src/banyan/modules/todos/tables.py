@@ -30,11 +30,18 @@ todos = Table(
 )
 # The order of GET /todos, so that a page is read from the index without sorting.
 Index("ix_todos_page", todos.c.user_id, todos.c.order, todos.c.created_position.desc())
-Index("ix_todos_list", todos.c.user_id, todos.c.list_id, sqlite_where=todos.c.list_id.is_not(None))
+Index(
+    "ix_todos_list",
+    todos.c.user_id,
+    todos.c.list_id,
+    sqlite_where=todos.c.list_id.is_not(None),
+    postgresql_where=todos.c.list_id.is_not(None),
+)
 Index(
     "ix_todos_reminders",
     todos.c.next_reminder_at,
     sqlite_where=todos.c.next_reminder_at.is_not(None),
+    postgresql_where=todos.c.next_reminder_at.is_not(None),
 )
 
 lists = Table(

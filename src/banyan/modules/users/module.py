@@ -93,6 +93,7 @@ def build(infra: Capabilities) -> Module:
     )
     signing_keys = SigningKeys(
         shards,
+        log,
         clock,
         ring=infra.keys,
         box=infra.secret_box,

@@ -14,6 +14,7 @@ from banyan.infra.auth.tokens import MAX_LEEWAY
 from banyan.infra.db.shards import GLOBAL, Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.loops import Loop, wait_for
+from banyan.infra.streams.log import EventLog
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.clock import Clock, now_text, to_text
 from banyan.modules.users.contract import SigningKeyInfo
@@ -31,6 +32,7 @@ class SigningKeys:
     def __init__(
         self,
         shards: Shards,
+        log_: EventLog,
         clock: Clock,
         *,
         ring: KeyRing,
@@ -39,6 +41,7 @@ class SigningKeys:
         token_lifetime: timedelta,
     ) -> None:
         self._shards = shards
+        self._log = log_
         self._clock = clock
         self._ring = ring
         self._box = box
@@ -73,8 +76,9 @@ class SigningKeys:
         return Loop("signing-keys", run)
 
     async def _kept(self, tx: Transaction) -> list[SigningKey]:
-        """The keys that are still needed; made here when there are none. Two first processes agree: the database lets
-        one of them write first, and the other finds its keys."""
+        """The keys that are still needed; made here when there are none. Two first processes agree: one of them gets hold
+        of the stream first, and the other finds its keys."""
+        await self._log.hold(tx, GLOBAL)
         stored = await store.all_keys(tx)
         if not stored:
             return await self._rotate(tx, withdraw=False)
@@ -84,6 +88,7 @@ class SigningKeys:
         return self._unsealed(needed)
 
     async def _rotate(self, tx: Transaction, withdraw: bool) -> list[SigningKey]:
+        await self._log.hold(tx, GLOBAL)
         stored = await store.all_keys(tx)
         former = [] if withdraw else self._unsealed(stored)
         keys = rotate(former, self._now(), self._verified_for)
