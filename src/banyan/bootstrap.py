@@ -22,7 +22,7 @@ from banyan.infra.bus.in_process import InProcessBus
 from banyan.infra.capabilities import Capabilities
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
-from banyan.infra.db.transaction import Transaction
+from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.docs_ui import docs_routes
 from banyan.infra.housekeeping import housekeeping_loop, retry_loop
 from banyan.infra.http.access import Gate
@@ -46,7 +46,7 @@ from banyan.infra.streams.consumers import ConsumerRunner
 from banyan.infra.streams.foreign_commits import ForeignCommits
 from banyan.infra.streams.live import LiveHub
 from banyan.infra.streams.log import EventLog, last_sequence
-from banyan.infra.streams.positions import ProcessPositions
+from banyan.infra.streams.positions import DatabasePositions, ProcessPositions
 from banyan.infra.streams.relay import Relay
 from banyan.infra.telemetry.metrics import Metrics
 from banyan.kernel.clock import Clock, SystemClock
@@ -119,6 +119,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
 
     # The order matters: whoever reads after a commit must find the new position.
     infra.shards.on_commit(infra.positions.observe)
+    infra.shards.on_commit(foreign_commits.observe)
     for module in modules:
         if module.on_commit is not None:
             infra.shards.on_commit(module.on_commit)
@@ -201,8 +202,9 @@ def asgi(application: Application) -> ASGIApp:
 
 def _capabilities(settings: Settings, clock: Clock) -> Capabilities:
     secret = settings.secret()
-    shards = Shards({"main": SqliteDatabase(settings.database_path, readers=settings.database_readers)})
-    positions = ProcessPositions(shards)
+    shards = Shards({"main": _database(settings)})
+    # Only the one process that a SQLite file has may trust what it remembers.
+    positions = ProcessPositions(shards) if settings.database_url is None else DatabasePositions(shards)
     logs = {name: EventLog(name, clock) for name in MODULES}
     keys = KeyRing(())
     issuer = settings.public_url or "banyan"
@@ -239,6 +241,22 @@ def _capabilities(settings: Settings, clock: Clock) -> Capabilities:
         revocations=Revocations(),
         mail=_mail_transport(settings, clock),
     )
+
+
+def _database(settings: Settings) -> Database:
+    if settings.database_url is None:
+        return SqliteDatabase(settings.database_path, readers=settings.database_readers)
+    # Imported here: its driver is an extra.
+    from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+
+    pool = PoolSettings(
+        size=settings.database_pool_size,
+        idle_timeout=settings.database_idle_timeout,
+        connect_timeout=settings.database_connect_timeout,
+        pool_wait=settings.database_pool_wait,
+        statement_timeout=settings.database_statement_timeout,
+    )
+    return PostgresDatabase(settings.database_url.get_secret_value(), pool)
 
 
 def _mail_transport(settings: Settings, clock: Clock) -> MailTransport:

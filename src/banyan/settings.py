@@ -6,8 +6,10 @@
 import os
 import secrets
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -56,6 +58,33 @@ class Settings(BaseSettings):
     )
     database_readers: int = Field(
         2, ge=1, le=64, description="Threads that read SQLite side by side; the writer is always one."
+    )
+
+    # PostgreSQL in place of SQLite
+    database_url: SecretStr | None = Field(
+        None,
+        description="`postgresql://USER:PASSWORD@HOST:PORT/DATABASE` keeps everything in PostgreSQL, for which Banyan is"
+        " installed with the extra `postgres`. Unset: a SQLite file in the data folder.",
+    )
+    database_pool_size: int = Field(
+        20,
+        ge=2,
+        le=1000,
+        description="Most connections of one process; all processes together stay under the server's max_connections.",
+    )
+    database_pool_wait: timedelta = Field(
+        timedelta(milliseconds=100),
+        description="How long a request waits for a free connection before it is answered 503, in seconds.",
+    )
+    database_idle_timeout: timedelta = Field(
+        timedelta(seconds=30), description="How long a connection that nobody uses is kept, in seconds."
+    )
+    database_connect_timeout: timedelta = Field(
+        timedelta(seconds=2), description="How long connecting may take, in seconds."
+    )
+    database_statement_timeout: timedelta = Field(
+        timedelta(seconds=5),
+        description="How long one statement, one wait for a lock, or one pause inside a transaction may take, in seconds.",
     )
 
     # Secrets and sessions
@@ -146,6 +175,15 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://; leave it unset for SQLite")
+        if value is not None and find_spec("asyncpg") is None:
+            raise ValueError("PostgreSQL needs an extra: pip install 'banyan-backend[postgres]'")
+        return value
+
     @field_validator(
         "rate_limit_user",
         "rate_limit_address",
@@ -190,6 +228,19 @@ class Settings(BaseSettings):
     @property
     def database_path(self) -> Path:
         return self.data_dir / "banyan.sqlite3"
+
+    @property
+    def database(self) -> "Path | str":
+        """Where the data lies: the path of a SQLite file, or the URL of a PostgreSQL database."""
+        return self.database_path if self.database_url is None else self.database_url.get_secret_value()
+
+    @property
+    def database_label(self) -> str:
+        """The same for people to read, without a password."""
+        if self.database_url is None:
+            return str(self.database_path.resolve())
+        url = urlsplit(self.database_url.get_secret_value())
+        return f"postgresql://{url.netloc.rpartition('@')[2]}{url.path}"
 
     @property
     def logs_json(self) -> bool:

@@ -34,6 +34,17 @@ def declared() -> set[str]:
     return {normalized(re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0]) for line in project["dependencies"]}
 
 
+def optional() -> set[str]:
+    """What the extras for people declare: everything but the tests' own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "test"}
+    return {
+        normalized(re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0])
+        for lines in extras.values()
+        for line in lines
+    }
+
+
 def imported() -> set[str]:
     """The distributions of all libraries that the package imports, lazily or not."""
     graph = grimp.build_graph("banyan", include_external_packages=True, cache_dir=None)
@@ -49,7 +60,7 @@ def locked(name: str) -> dict[str, str]:
 
 
 def test_each_imported_library_is_declared() -> None:
-    assert imported() - declared() == set()
+    assert imported() - declared() - optional() == set()
 
 
 def test_each_declared_library_is_used() -> None:
@@ -58,6 +69,8 @@ def test_each_declared_library_is_used() -> None:
 
 def test_each_declared_library_is_locked() -> None:
     assert declared() - set(locked("base")) == set()
+    # The tests use every extra.
+    assert optional() - set(locked("test")) == set()
 
 
 def test_the_test_lock_holds_the_base_lock_at_the_same_versions() -> None:

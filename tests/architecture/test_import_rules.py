@@ -34,6 +34,7 @@ PLANTS = [
     Plant("tokens", "modules/users/service/accounts.py", "import joserfc"),
     Plant("passwords", "modules/users/service/accounts.py", "import argon2"),
     Plant("sqlite", "modules/todos/store.py", "import sqlite3"),
+    Plant("postgresql", "infra/streams/relay.py", "import asyncpg"),
     Plant("mail", "modules/users/service/accounts.py", "import aiosmtplib"),
 ]
 

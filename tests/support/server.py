@@ -2,25 +2,33 @@
 
 The process is what people run (`python -m banyan serve`), so what holds here holds for them. It can be killed and
 started again on the same data and the same port.
+
+With BANYAN_TEST_DATABASE=postgresql every server has a PostgreSQL database of its own in place of the SQLite file.
 """
 
+import asyncio
 import functools
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import asyncpg
 import httpx
+from tests.support.postgres import postgres_server
 
 from banyan.infra.db.migrate import upgrade
+from banyan.settings import Settings
 
 READY_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
@@ -51,6 +59,22 @@ def _migrated_database() -> Path:
     return path
 
 
+def tests_use_postgresql() -> bool:
+    return os.environ.get("BANYAN_TEST_DATABASE", "sqlite") == "postgresql"
+
+
+@functools.cache
+def _migrated_template() -> str:
+    url = postgres_server().new_database()
+    upgrade(url)
+    return url.rpartition("/")[2]
+
+
+def migrated_postgres_url() -> str:
+    """The URL of a new PostgreSQL database with all migrations, a copy of one that is made once a test run."""
+    return postgres_server().new_database(template=_migrated_template())
+
+
 def banyan_environment(data_dir: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a `banyan` process: none of the caller's own settings, the test settings, and `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
@@ -62,6 +86,14 @@ def migrated_data_dir(data_dir: Path) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     shutil.copy(_migrated_database(), data_dir / "banyan.sqlite3")
     return data_dir
+
+
+async def _fetch(url: str, query: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
 
 
 class RunningServer:
@@ -107,6 +139,20 @@ class RunningServer:
         """What a `banyan` command needs to speak of the same data."""
         return banyan_environment(self.data_dir, {"BANYAN_PORT": str(self.port), **self.settings})
 
+    def read_settings(self) -> Settings:
+        """This server's settings, for what a test does in its own process on the same data."""
+        texts = self.environment.items()
+        fields = {name[7:].lower(): text for name, text in texts if name.startswith("BANYAN_")}
+        return Settings(**fields)  # pyright: ignore[reportArgumentType] - texts, as in an environment
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query finds in the server's database, past the server."""
+        url = self.settings.get("BANYAN_DATABASE_URL")
+        if url is not None:
+            return asyncio.run(_fetch(url, query))
+        with closing(sqlite3.connect(f"file:{self.data_dir}/banyan.sqlite3?mode=ro", uri=True)) as database:
+            return database.execute(query).fetchall()
+
     def start(self) -> float:
         """Start it and wait until it is ready; returns how many seconds that took. Again: on the port that it had."""
         began = time.monotonic()
@@ -117,7 +163,9 @@ class RunningServer:
     def launch(self) -> None:
         """Start it without waiting."""
         assert not self.is_running, "the server runs already"
-        if self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists():
+        if tests_use_postgresql():
+            self.settings.setdefault("BANYAN_DATABASE_URL", migrated_postgres_url())
+        elif self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists():
             migrated_data_dir(self.data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("ab") as log:

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from banyan.bootstrap import AUDIENCE, build
 from banyan.infra.auth.keys import KeyRing, SigningKey
@@ -14,10 +13,10 @@ LIFETIME = timedelta(minutes=10)
 
 
 class TokenForge:
-    """Issues tokens for the server on a data folder."""
+    """Issues tokens for the server of these settings."""
 
-    def __init__(self, data_dir: Path) -> None:
-        application = build(Settings(data_dir=data_dir))  # pyright: ignore[reportCallIssue]  # the rest has defaults
+    def __init__(self, settings: Settings) -> None:
+        application = build(settings)
 
         async def keys() -> tuple[SigningKey, ...]:
             async with application.running(background=False):

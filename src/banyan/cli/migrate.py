@@ -34,21 +34,21 @@ def migrate(
     from banyan.infra.db.migrate import status
 
     settings = load_settings()
-    before = status(settings.database_path)
+    before = status(settings.database)
     done = False if check else upgrade(settings)
-    after = status(settings.database_path)
+    after = status(settings.database)
     if as_json:
-        facts = {"database": str(settings.database_path), "current": after.current, "newest": after.newest}
+        facts = {"database": settings.database_label, "current": after.current, "newest": after.newest}
         print_json({**facts, "before": before.current, "migrated": done, "pending": not after.is_current})
     elif done:
         say(
-            f"Migrated [bold]{settings.database_path}[/bold] from {before.current or 'nothing'} to {after.current}."
+            f"Migrated [bold]{settings.database_label}[/bold] from {before.current or 'nothing'} to {after.current}."
         )
     elif after.is_current:
-        say(f"[bold]{settings.database_path}[/bold] is up to date, at {after.current}.")
+        say(f"[bold]{settings.database_label}[/bold] is up to date, at {after.current}.")
     else:
         say(
-            f"[bold]{settings.database_path}[/bold] is at {after.current or 'nothing'}; {after.newest} is pending."
+            f"[bold]{settings.database_label}[/bold] is at {after.current or 'nothing'}; {after.newest} is pending."
         )
     if not after.is_current:
         raise typer.Exit(1)
@@ -56,10 +56,10 @@ def migrate(
 
 def upgrade(settings: "Settings") -> bool:
     """Migrate, one process at a time; returns whether anything had to be done."""
-    from banyan.infra.db.migrate import upgrade as upgrade_file
+    from banyan.infra.db.migrate import upgrade as upgrade_database
 
     with _alone(settings.data_dir):
-        return upgrade_file(settings.database_path)
+        return upgrade_database(settings.database)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Variables that the tests and build scripts read.
-NOT_SETTINGS = frozenset({"BANYAN_CI", "BANYAN_CHROMIUM"})
+NOT_SETTINGS = frozenset({"BANYAN_CI", "BANYAN_CHROMIUM", "BANYAN_POSTGRES", "BANYAN_TEST_DATABASE"})
 
 
 def load_settings() -> "Settings":
@@ -43,12 +43,12 @@ def require_migrated(settings: "Settings") -> None:
     """Raises CliError when there is no database, or one that this version cannot use."""
     from banyan.infra.db.migrate import status
 
-    if not settings.database_path.exists():
+    if settings.database_url is None and not settings.database_path.exists():
         raise CliError(
             f"there is no database in {settings.data_dir.resolve()}.",
             f"Start Banyan once with `{command('up')}`, or make an empty database with `{command('migrate')}`.",
         )
-    found = status(settings.database_path)
+    found = status(settings.database)
     if not found.is_current:
         raise CliError(
             f"the database is at migration {found.current or 'none'}, and this version needs {found.newest}.",

@@ -1,7 +1,9 @@
-"""Alembic's environment: one SQLite file, given by `banyan.infra.db.migrate`."""
+"""Alembic's environment: one database, given by `banyan.infra.db.migrate`."""
+
+from pathlib import Path
 
 from alembic import context
-from sqlalchemy import create_engine, event
+from sqlalchemy import Connection, create_engine, event
 
 from banyan.infra.db import idempotency as _idempotency
 from banyan.infra.db.tables import metadata
@@ -15,7 +17,17 @@ CATALOGUED = (_idempotency, _streams, _users, _todos, _notifications)
 
 
 def run() -> None:
-    engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "")
+    database = context.config.attributes["database"]
+    if isinstance(database, Path):
+        _run_on_file(database)
+    else:
+        from banyan.infra.db.postgres_migrations import run_alone
+
+        run_alone(database, _migrate)
+
+
+def _run_on_file(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
     def _settings(connection, _record) -> None:  # noqa: ANN001 - a driver's connection
@@ -23,10 +35,14 @@ def run() -> None:
         connection.execute("PRAGMA synchronous=FULL")
 
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-        with context.begin_transaction():
-            context.run_migrations()
+        _migrate(connection)
     engine.dispose()
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 run()

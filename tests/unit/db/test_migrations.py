@@ -2,13 +2,17 @@
 
 import re
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
+from tests.support.command_line import banyan
+from tests.support.postgres import PostgresServer, postgres_server
 
 from banyan.infra.db import migrate
+from banyan.infra.db.postgres_migrations import run_alone
 from banyan.infra.db.tables import metadata
 
 
@@ -54,9 +58,47 @@ def test_every_migration_can_be_taken_back(tmp_path: Path) -> None:
     migrate.upgrade(path)
     config = Config()
     config.set_main_option("script_location", str(migrate.MIGRATIONS))
-    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+    config.attributes["database"] = path
     command.downgrade(config, "base")
     assert schema_of(path) == {}
+
+
+def postgresql_schema(server: PostgresServer, url: str) -> list[str]:
+    """Each column and index of a PostgreSQL database, as the server describes it."""
+    columns = """SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, l.collname,
+        pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation l ON l.oid = a.attcollation
+        WHERE c.relkind = 'r' AND a.attnum > 0 AND c.relnamespace = 'public'::regnamespace"""
+    indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    lines = [
+        line
+        for query in (columns, indexes)
+        for line in server.sql(query, url.rpartition("/")[2]).splitlines()
+    ]
+    return sorted(line for line in lines if "alembic_version" not in line)
+
+
+def test_migrating_postgresql_makes_the_tables_of_the_code() -> None:
+    server = postgres_server()
+    migrated, declared = server.new_database(), server.new_database()
+    assert migrate.upgrade(migrated)
+    run_alone(declared, metadata.create_all)
+    schema = postgresql_schema(server, declared)
+    assert len(schema) > 100
+    assert postgresql_schema(server, migrated) == schema
+
+
+def test_of_processes_that_migrate_postgresql_at_once_each_finds_it_done(tmp_path: Path) -> None:
+    url = postgres_server().new_database()
+
+    def migrate_in_a_process(number: int) -> int:
+        settings = {"BANYAN_DATABASE_URL": url}
+        return banyan(["migrate"], tmp_path / str(number), settings).code
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(migrate_in_a_process, range(3))) == [0, 0, 0]
+    assert migrate.status(url).is_current
+    assert not migrate.upgrade(url)
 
 
 def test_files_are_named_by_their_revision() -> None:

@@ -1,4 +1,7 @@
-"""Migrations: Alembic's, run by Banyan itself at start and by `banyan migrate`."""
+"""Migrations: Alembic's, run by Banyan itself at start and by `banyan migrate`.
+
+A database is named by the path of a SQLite file or by the URL of a PostgreSQL database.
+"""
 
 import sqlite3
 from dataclasses import dataclass
@@ -22,32 +25,43 @@ def newest_revision() -> str:
     return max(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def status(path: Path) -> MigrationStatus:
-    """Where a SQLite file stands."""
-    current = None
-    if path.exists():
-        connection = sqlite3.connect(path, timeout=5)
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            current = row[0] if row else None
-        except sqlite3.OperationalError:
-            pass  # a file without the table has had no migration yet
-        finally:
-            connection.close()
-    return MigrationStatus(current, newest_revision())
+def status(database: Path | str) -> MigrationStatus:
+    """Where a database stands. Raises Unavailable when a server does not answer."""
+    if isinstance(database, str):
+        from banyan.infra.db.postgres_migrations import current_revision
+
+        return MigrationStatus(current_revision(database), newest_revision())
+    return MigrationStatus(_revision_of_file(database), newest_revision())
 
 
-def upgrade(path: Path) -> bool:
-    """Bring a SQLite file up to date; returns whether anything had to be done. Repeating it is safe."""
-    if status(path).is_current:
+def upgrade(database: Path | str) -> bool:
+    """Bring a database up to date; returns whether anything had to be done. Repeating it is safe.
+
+    Two processes may do it at once on PostgreSQL: the second waits, and finds nothing to do.
+    """
+    if status(database).is_current:
         return False
     # Imported here: Alembic and the SQLAlchemy engine take a third of a second that most starts need not spend.
     from alembic import command
     from alembic.config import Config
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+    config.attributes["database"] = database
+    if isinstance(database, Path):
+        database.parent.mkdir(parents=True, exist_ok=True)
     command.upgrade(config, "head")
     return True
+
+
+def _revision_of_file(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    connection = sqlite3.connect(path, timeout=5)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return row[0] if row else None
+    except sqlite3.OperationalError:
+        return None  # a file without the table has had no migration yet
+    finally:
+        connection.close()

@@ -122,6 +122,9 @@ class SqliteDatabase:
     max_waiting: most units that may wait for the writer; one more is answered Unavailable at once.
     """
 
+    # There is one writer.
+    commits_in_order = True
+
     def __init__(
         self, path: Path, *, name: str = "main", readers: int = 2, max_waiting: int = 20_000
     ) -> None:

@@ -15,6 +15,8 @@ class CompiledStatement(NamedTuple):
     sql: str
     literals: dict[str, Any]
     """Values that stand in the statement itself; the call's own parameters go on top."""
+    order: tuple[str, ...]
+    """The names behind $1, $2, …; empty in a dialect whose parameters have names."""
 
 
 class StatementCache:
@@ -32,7 +34,9 @@ class StatementCache:
             )
             # A None that the statement itself holds is a value too; only what the call must bring is left out.
             literals = {name: value for name, value in text.params.items() if not text.binds[name].required}
-            found = self._compiled[statement] = CompiledStatement(str(text), literals)
+            found = self._compiled[statement] = CompiledStatement(
+                str(text), literals, tuple(text.positiontup or ())
+            )
         return found
 
     def bind(self, statement: Executable, parameters: Any) -> tuple[str, Any]:
@@ -41,3 +45,9 @@ class StatementCache:
         if not compiled.literals:
             return compiled.sql, parameters or {}
         return compiled.sql, {**compiled.literals, **(parameters or {})}
+
+    def bind_in_order(self, statement: Executable, parameters: Any) -> tuple[str, list[Any]]:
+        """The text and the values to give to a driver whose parameters are numbered."""
+        compiled = self.compiled(statement)
+        values = {**compiled.literals, **(parameters or {})}
+        return compiled.sql, [values[name] for name in compiled.order]

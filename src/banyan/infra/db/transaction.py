@@ -32,7 +32,8 @@ class Transaction(Protocol):
     Statements are SQLAlchemy Core constructs; one that is a module's constant is compiled once. Values go in and come
     out as the driver's own: ids, instants and JSON as text, booleans as 0/1 where the database has none.
 
-    Each method raises UniqueViolation, StorageFull or Unavailable as the database answers.
+    Each method raises UniqueViolation, StorageFull or Unavailable as the database answers. A unit may put an error of
+    its own in place of one of these, but not go on: PostgreSQL refuses every later statement.
     """
 
     appended: list[Event]
@@ -64,6 +65,8 @@ class Database(Protocol):
     """One shard."""
 
     name: str
+    commits_in_order: bool
+    """Whether rows become visible in the order of their sequence numbers; see streams/settled.py."""
 
     async def start(self, on_commit: OnCommit) -> None:
         """Open it. on_commit hears the events of each committed unit, on the event loop, before its caller goes on."""

@@ -21,7 +21,7 @@ from banyan.kernel.events import Event
 Key = tuple[str, str]
 """(user_id, stream)"""
 
-_wanted = batch("wanted", "user_id", "stream").subquery()
+_wanted = batch("wanted", streams.c.user_id, streams.c.stream).subquery()
 _POSITIONS = select(streams.c.user_id, streams.c.stream, streams.c.position).join(
     _wanted, (streams.c.user_id == _wanted.c.user_id) & (streams.c.stream == _wanted.c.stream)
 )
@@ -77,13 +77,42 @@ class ProcessPositions:
         return known
 
     async def _load(self, keys: Sequence[Key]) -> list[int]:
-        by_shard: dict[str, list[Key]] = {}
-        for key in keys:
-            by_shard.setdefault(self._shards.of(key[0]).name, []).append(key)
-        found: dict[Key, int] = {}
-        for shard, wanted in by_shard.items():
-            found |= await self._shards.named(shard).read(_positions_of, wanted)
+        found = await _load(self._shards, keys)
         return [self._learn(key, found.get(key, 0)) for key in keys]
+
+
+class DatabasePositions:
+    """Positions where other processes write too: asked of the database each time, one query for all who ask at once.
+
+    A query begins after each of its askers has asked, so it sees every write that was acknowledged before.
+    """
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._loads: Coalescer[Key, int] = Coalescer(self._load)
+
+    def known(self, user_id: str, stream: str) -> int | None:
+        return None
+
+    async def current(self, user_id: str, stream: str) -> int:
+        return await self._loads.submit((user_id, stream))
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """Nothing is remembered, so there is nothing to learn."""
+
+    async def _load(self, keys: Sequence[Key]) -> list[int]:
+        found = await _load(self._shards, keys)
+        return [found.get(key, 0) for key in keys]
+
+
+async def _load(shards: Shards, keys: Sequence[Key]) -> dict[Key, int]:
+    by_shard: dict[str, list[Key]] = {}
+    for key in keys:
+        by_shard.setdefault(shards.of(key[0]).name, []).append(key)
+    found: dict[Key, int] = {}
+    for shard, wanted in by_shard.items():
+        found |= await shards.named(shard).read(_positions_of, wanted)
+    return found
 
 
 async def _positions_of(tx: Transaction, keys: list[Key]) -> dict[Key, int]:

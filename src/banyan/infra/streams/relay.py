@@ -1,8 +1,10 @@
 """The relay: takes committed events to the bus, each user's in order, none left out.
 
-It reads the shard's events past its bookmark and moves the bookmark after the bus has taken them; a crash in between
-publishes some of them twice, which the consumers' inboxes see. On SQLite there is one writer, so sequence numbers
-become visible in their order and a bookmark is enough.
+It reads the shard's events past its bookmark, as far as they are settled, and moves the bookmark after the bus has
+taken them; a crash in between publishes some of them twice, which the consumers' inboxes see.
+
+Two relays of one shard do the same work twice, and no harm: each begins where the bookmark is, which is never past an
+event that was not published.
 """
 
 import asyncio
@@ -17,12 +19,15 @@ from banyan.infra.db.transaction import Transaction
 from banyan.infra.faults import fault_point
 from banyan.infra.loops import wait_for
 from banyan.infra.streams.log import last_sequence, read_past
+from banyan.infra.streams.settled import SettledSequence
 from banyan.infra.streams.tables import bookmarks
 from banyan.kernel.events import Event
 
 BATCH = 500
 # A commit wakes the relay; this look without being woken is for commits of other processes.
 LOOK_SECONDS = 1.0
+# Some transaction that is under way holds the next events back: it ends soon, and nothing may tell us when.
+UNSETTLED_LOOK_SECONDS = 0.02
 
 _BOOKMARK = select(bookmarks.c.sequence).where(bookmarks.c.reader == bindparam("reader"))
 _move = upsert(bookmarks).values(reader=bindparam("reader"), sequence=bindparam("sequence"))
@@ -41,6 +46,7 @@ class Relay:
         self._bus = bus
         self._reader = reader
         self._committed = asyncio.Event()
+        self._settled = {name: SettledSequence(shards.named(name)) for name in shards.names()}
 
     def wake(self, _events: Sequence[Event]) -> None:
         self._committed.set()
@@ -49,14 +55,15 @@ class Relay:
         while not stop.is_set():
             self._committed.clear()
             if await self.publish_waiting() == 0:
-                await wait_for(self._committed, LOOK_SECONDS, stop=stop)
+                waits = any(settled.is_behind for settled in self._settled.values())
+                await wait_for(self._committed, UNSETTLED_LOOK_SECONDS if waits else LOOK_SECONDS, stop=stop)
 
     async def publish_waiting(self) -> int:
         """Publish one batch of each shard; returns how many events that were."""
         published = 0
         for name in self._shards.names():
             database = self._shards.named(name)
-            waiting = await database.read(self._waiting)
+            waiting = await database.read(self._waiting, await self._settled[name].upto())
             if waiting:
                 fault_point("before-publish")
                 await self._bus.publish(waiting)
@@ -69,8 +76,8 @@ class Relay:
         """How many sequence numbers the slowest shard's bookmark is behind."""
         return max([await self._shards.named(name).read(self._behind) for name in self._shards.names()])
 
-    async def _waiting(self, tx: Transaction) -> list[Event]:
-        return await read_past(tx, await self._bookmark(tx), BATCH)
+    async def _waiting(self, tx: Transaction, upto: int) -> list[Event]:
+        return await read_past(tx, await self._bookmark(tx), BATCH, upto=upto)
 
     async def _behind(self, tx: Transaction) -> int:
         return await last_sequence(tx) - await self._bookmark(tx)
