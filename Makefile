@@ -40,13 +40,20 @@ settings: setup ## Each setting, with its present value
 ## Test
 
 .PHONY: test
-test: test-env ## All checks and the whole suite, browser included
+test: test-env ## All checks and the whole suite, browser and PostgreSQL included
 	@$(MAKE) checks
-	@BANYAN_CHROMIUM="$$(scripts/chromium.sh)" && export BANYAN_CHROMIUM && $(bin)/python -m pytest $(PYTEST_ARGS)
+	@BANYAN_CHROMIUM="$$(scripts/chromium.sh)" && export BANYAN_CHROMIUM && \
+		BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && $(bin)/python -m pytest $(PYTEST_ARGS)
+	@$(MAKE) test-postgresql
 
 .PHONY: test-quick
 test-quick: test-env ## The suite without browser, fault and slow tests
 	@$(bin)/python -m pytest -m "not browser and not faults and not slow" $(PYTEST_ARGS)
+
+.PHONY: test-postgresql
+test-postgresql: test-env ## The API suite against servers on PostgreSQL
+	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
+		BANYAN_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
 
 .PHONY: test-faults
 test-faults: test-env ## Only the fault tests: processes killed under load

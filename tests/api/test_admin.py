@@ -4,7 +4,7 @@ import httpx
 import pytest
 from tests.support.accounts import PASSWORD, Account, unused_email
 from tests.support.mailbox import Mailbox
-from tests.support.server import RunningServer, banyan_environment
+from tests.support.server import RunningServer
 
 from banyan.bootstrap import build
 from banyan.settings import Settings
@@ -23,7 +23,7 @@ def operator(server: RunningServer, monkeypatch: pytest.MonkeyPatch):
         import anyio
 
         async def main():
-            for name, value in banyan_environment(server.data_dir).items():
+            for name, value in server.environment.items():
                 if name.startswith("BANYAN_"):
                     monkeypatch.setenv(name, value)
             app = build(Settings())  # pyright: ignore[reportCallIssue]

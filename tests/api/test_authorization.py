@@ -120,7 +120,7 @@ BODIES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def forge(server: RunningServer) -> TokenForge:
-    return TokenForge(server.data_dir)
+    return TokenForge(server.read_settings())
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def admin(server: RunningServer) -> Iterator[Account]:
     from tests.support.accounts import register
 
     account = register(server.url, name="Administrator")
-    assert banyan(["users", "create-admin", account.email], server.data_dir).code == 0
+    assert banyan(["users", "create-admin", account.email], server.data_dir, server.settings).code == 0
     account.use_new_session()
     yield account
     account.client.close()

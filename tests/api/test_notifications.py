@@ -448,18 +448,8 @@ def test_nothing_is_kept_of_a_deleted_account(new_user: NewUser, server: Running
     )
 
     def is_gone() -> bool:
-        import sqlite3
-
-        connection = sqlite3.connect(f"file:{server.data_dir}/banyan.sqlite3?mode=ro", uri=True)
-        tables = ("notifications", "deliveries", "events WHERE stream = 'notifications' AND")
-        left = 0
-        for table in tables:
-            where = table if "WHERE" in table else f"{table} WHERE"
-            left += connection.execute(f"SELECT count(*) FROM {where} user_id = ?", (account.id,)).fetchone()[
-                0
-            ]
-        connection.close()
-        return left == 0
+        tables = ("notifications WHERE", "deliveries WHERE", "events WHERE stream = 'notifications' AND")
+        return not any(server.rows(f"SELECT * FROM {table} user_id = '{account.id}'") for table in tables)
 
     until(is_gone)
     is_problem(account.client.get("/notifications"), 401, "unauthenticated")
