@@ -17,8 +17,8 @@ def test_twenty_kills_lose_nothing_and_double_nothing(make_server, tmp_path: Pat
     assert report.faults == [], str(report)
     assert sum(report.kills.values()) >= KILLS
     assert report.acknowledged > 20 * KILLS, f"too little load to prove anything: {report}"
-    # The best of twenty: what a restart takes when the load does not take the processor away from it.
-    assert min(report.restarts) < READY_AGAIN_SECONDS, str(report)
+    # What a restart takes when nothing else takes the processor away from it, least of all our own load.
+    assert min(report.processor or report.restarts) < READY_AGAIN_SECONDS, str(report)
 
 
 def test_the_harness_finds_a_server_that_acknowledges_before_it_commits(make_server, tmp_path: Path) -> None:

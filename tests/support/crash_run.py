@@ -31,11 +31,13 @@ POINT_TIMEOUT_SECONDS = 3.0
 
 @dataclass(slots=True)
 class CrashReport:
-    """faults: a sentence for each promise that was broken. restarts: seconds until ready, of each restart."""
+    """faults: a sentence for each promise that was broken. restarts: seconds until ready, of each restart;
+    processor: how many of them the server was working."""
 
     seed: int
     faults: list[str] = field(default_factory=list)
     restarts: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     operations: int = 0
     acknowledged: int = 0
@@ -49,7 +51,8 @@ class CrashReport:
         return (
             f"seed {self.seed}: {sum(self.kills.values())} kills {dict(self.kills)}, {self.operations} operations, "
             f"{self.acknowledged} acknowledged, {self.retries} repeated, {self.events} events; "
-            f"ready again after {times} (least, median, most); {len(self.faults)} faults"
+            f"ready again after {times} (least, median, most), of which it works {min(self.processor, default=0):.2f} s "
+            f"at least; {len(self.faults)} faults"
         )
 
 
@@ -89,6 +92,8 @@ def run_crashes(
             if points and number + 1 < rounds and chance.random() < 0.5:
                 server.settings["BANYAN_FAULT"] = f"{chance.choice(points)}:{chance.randint(3, 60)}"
             report.restarts.append(_start_again(server, report))
+            working = server.processor_seconds()
+            report.processor += [] if working is None else [working]
             _progress(f"kill {number + 1}/{rounds} ({way}), ready again after {report.restarts[-1]:.2f} s")
             report.faults += [
                 f"{worker.name}: {worker.error!r}" for worker in workers if worker.error is not None
