@@ -5,7 +5,6 @@ Schemathesis (test_openapi.py) tries what a schema can describe; here is what it
 
 import json
 import socket
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -65,13 +64,7 @@ class Place:
 
     def stored(self) -> dict[str, int]:
         """How many rows each watched table has."""
-        connection = sqlite3.connect(f"file:{self.server.data_dir / 'banyan.sqlite3'}?mode=ro", uri=True)
-        try:
-            return {
-                table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in WATCHED
-            }
-        finally:
-            connection.close()
+        return {table: self.server.rows(f"SELECT count(*) FROM {table}")[0][0] for table in WATCHED}
 
     def path(self, operation: Operation) -> str:
         """Where everything exists that a path can name, as far as this caller may know of it."""

@@ -94,7 +94,7 @@ def test_nothing_is_found_with_a_users_token(account: tuple[RunningServer, Accou
     schemathesis(server, tmp_path, *excluding(ENDLESS, *ENDS_THE_SESSION), caller=user)
     # It was signed in to the end: the run was about what it seems to be about.
     assert user.client.get("/users/me").status_code == 200
-    assert banyan(["events", "verify", "--json"], server.data_dir).json()["differences"] == 0
+    assert banyan(["events", "verify", "--json"], server.data_dir, server.settings).json()["differences"] == 0
     user.client.close()
 
 
@@ -102,7 +102,7 @@ def test_nothing_is_found_with_an_administrators_token(
     account: tuple[RunningServer, Account], tmp_path: Path
 ) -> None:
     server, admin = account
-    assert banyan(["users", "create-admin", admin.email], server.data_dir).code == 0
+    assert banyan(["users", "create-admin", admin.email], server.data_dir, server.settings).code == 0
     admin.use_new_session()
     schemathesis(server, tmp_path, "--include-path-regex", "^/(admin|notify|users)", caller=admin)
     assert admin.client.get("/users/me").json()["role"] == "admin"

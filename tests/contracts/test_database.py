@@ -28,7 +28,7 @@ from banyan.infra.streams.positions import DatabasePositions
 from banyan.infra.streams.relay import Relay
 from banyan.infra.streams.tables import bookmarks, events
 from banyan.kernel.clock import ManualClock
-from banyan.kernel.errors import Unavailable
+from banyan.kernel.errors import InvalidInput, Unavailable
 from banyan.kernel.events import Event, NewEvent
 
 LOG = EventLog("todos", ManualClock())
@@ -335,6 +335,14 @@ async def test_a_statement_that_takes_too_long_is_given_up(two: TwoProcesses):
         await asyncio.wait_for(database.transact(sleeps), 5)
     assert await database.read(count) == 0
     await database.close()
+
+
+async def test_a_text_that_postgresql_cannot_hold_is_the_callers_fault(two: TwoProcesses):
+    with pytest.raises(InvalidInput):
+        await two.here.read(value, GET, {"reader": "a\x00b"})
+    with pytest.raises(InvalidInput):
+        await two.here.transact(add, "a\x00b")
+    assert await two.here.transact(add, "a") == "a"
 
 
 class Collected(Bus):

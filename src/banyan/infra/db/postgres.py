@@ -27,7 +27,7 @@ from banyan.infra.db.statements import StatementCache
 from banyan.infra.db.transaction import OnCommit, Parameters, Row, Work
 from banyan.infra.faults import fault_point
 from banyan.infra.telemetry.log import get_logger
-from banyan.kernel.errors import BanyanError, StorageFull, Unavailable
+from banyan.kernel.errors import BanyanError, InvalidInput, StorageFull, Unavailable
 from banyan.kernel.events import Event
 
 log = get_logger(__name__)
@@ -48,6 +48,12 @@ AFTER_A_FAILURE = "a unit of work cannot go on after a statement that failed"
 ALL_BUSY = "All connections to the database are in use; try again shortly."
 
 _CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# What the unit itself has asked for cannot be; it hears of it.
+_REFUSALS = (
+    asyncpg.UniqueViolationError,
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.UntranslatableCharacterError,
+)
 # The connection is gone, or of no more use.
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -362,7 +368,7 @@ async def _drive(work: Coroutine[Any, Any, T], connection: Connection, *, most_c
                 raise _TooManyCalls()
             try:
                 answer = await _answer(connection, call.run)
-            except asyncpg.UniqueViolationError as error:
+            except _REFUSALS as error:
                 failure = translate(error)
     except StopAsyncIteration as done:
         if failure is not None:
@@ -430,6 +436,8 @@ def translate(error: BaseException) -> BanyanError:
     """Our error for PostgreSQL's; what cannot be the world's fault is a bug and is passed on as it is."""
     if isinstance(error, asyncpg.UniqueViolationError):
         return UniqueViolation(getattr(error, "constraint_name", None) or "")
+    if isinstance(error, _REFUSALS):
+        return InvalidInput("A text holds the character U+0000, which cannot be stored or looked for.")
     if isinstance(error, asyncpg.DiskFullError):
         return StorageFull()
     if isinstance(error, _PASSING):

@@ -50,7 +50,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "emails",
-        sa.Column("email_key", sa.String(length=254), nullable=False),
+        sa.Column("email_key", sa.Text(), nullable=False),
         sa.Column("user_id", ID, nullable=False),
         sa.PrimaryKeyConstraint("email_key", name=op.f("pk_emails")),
     )
@@ -173,7 +173,7 @@ def upgrade() -> None:
     op.create_table(
         "reset_requests",
         sa.Column("id", ID, nullable=False),
-        sa.Column("email_key", sa.String(length=254), nullable=False),
+        sa.Column("email_key", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reset_requests")),
     )
     op.create_table(

@@ -27,7 +27,8 @@ users = Table(
 emails = Table(
     "emails",
     metadata,
-    Column("email_key", String(254), primary_key=True),
+    # Lower case may be longer than what it is made of.
+    Column("email_key", Text, primary_key=True),
     Column("user_id", Id, nullable=False),
 )
 
@@ -81,7 +82,8 @@ reset_requests = Table(
     "reset_requests",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("email_key", String(254), nullable=False),
+    # Whatever was typed, which may be no address at all.
+    Column("email_key", Text, nullable=False),
 )
 
 # See service/mail_queue.py for its states.
