@@ -44,14 +44,14 @@ test: test-env ## All checks and the whole suite, browser and PostgreSQL include
 	@$(MAKE) checks
 	@BANYAN_CHROMIUM="$$(scripts/chromium.sh)" && export BANYAN_CHROMIUM && \
 		BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && $(bin)/python -m pytest $(PYTEST_ARGS)
-	@$(MAKE) test-postgresql
+	@$(MAKE) test-postgresql PYTEST_ARGS="$(PYTEST_ARGS) -m 'not slow'"
 
 .PHONY: test-quick
 test-quick: test-env ## The suite without browser, fault and slow tests
 	@$(bin)/python -m pytest -m "not browser and not faults and not slow" $(PYTEST_ARGS)
 
 .PHONY: test-postgresql
-test-postgresql: test-env ## The API suite against servers on PostgreSQL
+test-postgresql: test-env ## The API suite against servers on PostgreSQL (`make test` leaves out its slow tests)
 	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
 		BANYAN_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
 
