@@ -8,11 +8,13 @@ import secrets
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+T = TypeVar("T")
 
 PLACEHOLDERS = {"", "change-me", "changeme", "changethis", "secret", "password", "placeholder", "todo", "xxx"}
 MIN_SECRET_CHARS = 32
@@ -87,6 +89,53 @@ class Settings(BaseSettings):
         description="How long one statement, one wait for a lock, or one pause inside a transaction may take, in seconds.",
     )
 
+    # A database for each service
+    users_database_url: SecretStr | None = Field(
+        None, description="The database of users, when it is another than `BANYAN_DATABASE_URL`."
+    )
+    todos_database_url: SecretStr | None = Field(
+        None, description="The database of to-dos, when it is another than `BANYAN_DATABASE_URL`."
+    )
+    notifications_database_url: SecretStr | None = Field(
+        None, description="The database of notifications, when it is another than `BANYAN_DATABASE_URL`."
+    )
+
+    # Services: where a process finds the modules that it does not run itself
+    users_url: str | None = Field(
+        None, description="Where the service `users` answers other services, such as http://users:8000."
+    )
+    todos_url: str | None = Field(None, description="Where the service `todos` answers other services.")
+    notifications_url: str | None = Field(
+        None, description="Where the service `notifications` answers other services."
+    )
+    service_timeout: timedelta = Field(
+        timedelta(seconds=1),
+        gt=timedelta(0),
+        description="How long one service waits for another, all retries included, in seconds.",
+    )
+
+    # Redis, Kafka and RabbitMQ
+    redis_url: SecretStr | None = Field(
+        None,
+        description="`redis://HOST:PORT/0` of a Redis or Valkey: positions, cached answers and rate limits that hold across"
+        " processes. Needs the extra `redis`. Unset: each process counts for itself and asks the database for positions.",
+    )
+    redis_timeout: timedelta = Field(
+        timedelta(milliseconds=50),
+        gt=timedelta(0),
+        description="How long an answer of Redis may take before the database is asked instead, in seconds.",
+    )
+    kafka_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="`HOST:PORT` of one or more Kafka brokers, separated by commas: events go between services through"
+        " Kafka. Needs the extra `kafka`. Unset: events stay in the process.",
+    )
+    amqp_url: SecretStr | None = Field(
+        None,
+        description="`amqp://USER:PASSWORD@HOST:PORT/` of RabbitMQ: mails, webhooks and reminders are done by"
+        " `banyan worker`. Needs the extra `rabbitmq`. Unset: the serving process does them itself.",
+    )
+
     # Secrets and sessions
     secret_key: SecretStr | None = Field(
         None,
@@ -159,7 +208,7 @@ class Settings(BaseSettings):
         True, description="Serve hot routes in front of the router; off only to measure what it brings."
     )
 
-    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "kafka_servers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -168,21 +217,44 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("public_url")
+    @field_validator("public_url", "users_url", "todos_url", "notifications_url")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
-    @field_validator("database_url")
+    @field_validator("database_url", "users_database_url", "todos_database_url", "notifications_database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://; leave it unset for SQLite")
-        if value is not None and find_spec("asyncpg") is None:
-            raise ValueError("PostgreSQL needs an extra: pip install 'banyan-backend[postgres]'")
-        return value
+        return _with_extra(value, "asyncpg", "PostgreSQL", "postgres")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("redis://", "rediss://", "unix://")
+        ):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return _with_extra(value, "redis", "Redis", "redis")
+
+    @field_validator("kafka_servers")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for server in value:
+            host, _, port = server.rpartition(":")
+            if not host or not port.isdigit() or "/" in server:
+                raise ValueError(f"{server!r} is not HOST:PORT")
+        return _with_extra(value, "aiokafka", "Kafka", "kafka")
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _is_amqp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("amqp://", "amqps://")):
+            raise ValueError("must start with amqp:// or amqps://")
+        return _with_extra(value, "aio_pika", "RabbitMQ", "rabbitmq")
 
     @field_validator(
         "rate_limit_user",
@@ -271,6 +343,13 @@ class Settings(BaseSettings):
             with os.fdopen(descriptor, "w") as file:
                 file.write(made + "\n")
             return made
+
+
+def _with_extra(value: T, package: str, backend: str, extra: str) -> T:
+    """The value of a setting that needs an extra's package. Raises ValueError when it is set without it."""
+    if value and find_spec(package) is None:
+        raise ValueError(f"{backend} needs an extra: pip install 'banyan-backend[{extra}]'")
+    return value
 
 
 def load_settings() -> Settings:

@@ -1,0 +1,1 @@
+"""Promotion: moving a running installation from SQLite to PostgreSQL."""
