@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from banyan.infra.streams.log import event_to_text
 from banyan.infra.streams.verify import differences
+from banyan.kernel.events import Event
 
 
 @contextmanager
@@ -107,8 +109,9 @@ def test_nothing_is_set_aside_in_a_fresh_database(cli, user_id: str) -> None:
 def test_parked_events_are_listed_and_redriven(cli, user_id: str, data_dir: Path) -> None:
     with tampering(data_dir) as database:
         at = "2030-01-01T00:00:00.000000Z"
-        row = (user_id, "users", 1, "welcome", "parked", 5, at, "ValueError")
-        database.execute("INSERT INTO failed_events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        event = Event("e", user_id, "users", 1, "UserRegistered", user_id, {}, None, at)
+        row = (user_id, "users", 1, "welcome", "parked", 5, at, "ValueError", event_to_text(event))
+        database.execute("INSERT INTO failed_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     (parked,) = cli("events", "parked", "--json").json_lines()
     assert (parked["consumer"], parked["state"], parked["error"]) == ("welcome", "parked", "ValueError")
     assert cli("events", "lag", "--json").json()["parked"] == 1

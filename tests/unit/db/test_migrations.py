@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from alembic import command
@@ -14,6 +15,8 @@ from tests.support.postgres import PostgresServer, postgres_server
 from banyan.infra.db import migrate
 from banyan.infra.db.postgres_migrations import run_alone
 from banyan.infra.db.tables import metadata
+from banyan.infra.streams.log import event_from_text
+from banyan.kernel.events import Event
 
 
 def schema_of(path: Path) -> dict[str, str]:
@@ -61,6 +64,27 @@ def test_every_migration_can_be_taken_back(tmp_path: Path) -> None:
     config.attributes["database"] = path
     command.downgrade(config, "base")
     assert schema_of(path) == {}
+
+
+def test_what_is_set_aside_keeps_its_event_over_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "banyan.sqlite3"
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    config.attributes["database"] = path
+    command.upgrade(config, "0001")
+    at = "2030-01-01T00:00:00.000000Z"
+    with closing(sqlite3.connect(path)) as database:
+        event = (7, "event-1", "ada", "todos", 1, "TodoCreated", "t", '{"title":"Tea"}', None, at, None)
+        database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", event)
+        for position in (1, 2):  # the log of the second is erased
+            row = ("ada", "todos", position, "stats", "parked", 5, at, "ValueError")
+            database.execute("INSERT INTO failed_events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        database.commit()
+    migrate.upgrade(path)
+    with closing(sqlite3.connect(path)) as database:
+        kept = database.execute("SELECT event FROM failed_events").fetchall()
+    expected = Event("event-1", "ada", "todos", 1, "TodoCreated", "t", {"title": "Tea"}, None, at, sequence=7)
+    assert [event_from_text(text) for (text,) in kept] == [expected]
 
 
 def postgresql_schema(server: PostgresServer, url: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 An event reaches a consumer at least once. The inbox row, written in the transaction of the effect, says up to which
 position of each stream the consumer has applied, and a repeat is skipped. An event that cannot be applied is set aside
-(`failed_events`) so that it delays nobody, tried again with growing pauses, and parked in the end.
+(`failed_events`, with the event itself: its log may lie in another service's database) so that it delays nobody, tried
+again with growing pauses, and parked in the end.
 
     delivered ──▶ applied
         └─ fails ─▶ retrying ─(MAX_ATTEMPTS)─▶ parked ──redrive──▶ retrying
@@ -14,13 +15,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.tables import batch, upsert
 from banyan.infra.db.transaction import Database, Transaction
-from banyan.infra.streams.log import as_json, from_row
-from banyan.infra.streams.tables import events, failed_events, inbox
+from banyan.infra.streams.log import as_json, event_from_text, event_to_text
+from banyan.infra.streams.tables import failed_events, inbox
 from banyan.infra.telemetry.log import get_logger
 from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock, now_text, to_text
@@ -80,6 +81,7 @@ _fail = upsert(failed_events).values(
     attempts=bindparam("attempts"),
     next_try_at=bindparam("next_try_at"),
     error=bindparam("error"),
+    event=bindparam("event"),
 )
 _FAIL = _fail.on_conflict_do_update(
     index_elements=["user_id", "stream", "position", "consumer"],
@@ -92,15 +94,14 @@ _this_failure = (
     & (failed_events.c.consumer == bindparam("by_consumer"))
 )
 _FORGET = delete(failed_events).where(_this_failure)
-_with_event = failed_events.join(
-    events,
-    (events.c.user_id == failed_events.c.user_id)
-    & (events.c.stream == failed_events.c.stream)
-    & (events.c.position == failed_events.c.position),
+_FORGET_BEFORE = delete(failed_events).where(
+    failed_events.c.user_id == bindparam("of_user"),
+    or_(
+        failed_events.c.stream != bindparam("of_stream"), failed_events.c.position < bindparam("at_position")
+    ),
 )
 _DUE = (
-    select(events, failed_events.c.attempts)
-    .select_from(_with_event)
+    select(failed_events.c.event, failed_events.c.attempts)
     .where(
         failed_events.c.state == "retrying",
         failed_events.c.consumer == bindparam("consumer"),
@@ -109,18 +110,7 @@ _DUE = (
     .order_by(failed_events.c.next_try_at)
     .limit(100)
 )
-_PARKED = (
-    select(
-        events,
-        failed_events.c.attempts,
-        failed_events.c.consumer,
-        failed_events.c.error,
-        failed_events.c.state,
-    )
-    .select_from(_with_event)
-    .order_by(failed_events.c.next_try_at)
-    .limit(1000)
-)
+_PARKED = select(failed_events).order_by(failed_events.c.next_try_at).limit(1000)
 _REDRIVE = (
     update(failed_events)
     .where(failed_events.c.state == "parked")
@@ -225,11 +215,11 @@ class ConsumerRunner:
     async def _store_failure(self, tx: Transaction, event: Event, facts: dict[str, object]) -> None:
         mark = self._mark(event.user_id, event.stream, event.position)
         await tx.run(_MARK, mark)
-        await tx.run(_FAIL, {**mark, **facts})
+        await tx.run(_FAIL, {**mark, **facts, "event": event_to_text(event)})
 
     async def _due(self, tx: Transaction) -> list[tuple[Event, int]]:
         rows = await tx.all(_DUE, {"consumer": self.consumer.name, "now": now_text(self._clock)})
-        return [(from_row(row), row["attempts"]) for row in rows]
+        return [(event_from_text(row["event"]), row["attempts"]) for row in rows]
 
     def _mark(self, user_id: str, stream: str, position: int) -> dict[str, object]:
         return {"user_id": user_id, "stream": stream, "consumer": self.consumer.name, "position": position}
@@ -263,9 +253,17 @@ class FailedEvent:
 async def failed(tx: Transaction) -> list[FailedEvent]:
     """What is set aside on this shard, the longest waiting first; at most 1,000."""
     return [
-        FailedEvent(from_row(row), row["consumer"], row["state"], row["attempts"], row["error"])
+        FailedEvent(
+            event_from_text(row["event"]), row["consumer"], row["state"], row["attempts"], row["error"]
+        )
         for row in await tx.all(_PARKED)
     ]
+
+
+async def forget_set_aside(tx: Transaction, deleted: Event) -> None:
+    """Forget what was set aside of a user whose account is deleted, up to the event that tells so."""
+    facts = {"of_user": deleted.user_id, "of_stream": deleted.stream, "at_position": deleted.position}
+    await tx.run(_FORGET_BEFORE, facts)
 
 
 async def redrive(tx: Transaction, clock: Clock) -> int:

@@ -1,6 +1,7 @@
 """The event log: append in the writer's transaction, read by position."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -8,7 +9,7 @@ from sqlalchemy import bindparam, delete, func, insert, literal_column, select
 
 from banyan.infra.db.tables import batch, upsert
 from banyan.infra.db.transaction import Row, Transaction
-from banyan.infra.streams.tables import events, streams
+from banyan.infra.streams.tables import events, failed_events, streams
 from banyan.infra.telemetry.trace import current_traceparent
 from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.events import Event, NewEvent
@@ -62,6 +63,11 @@ _ERASE = delete(events).where(
     events.c.position < bindparam("before"),
 )
 
+_FORGET_SET_ASIDE = delete(failed_events).where(
+    failed_events.c.user_id == bindparam("user_id"),
+    failed_events.c.stream == bindparam("stream"),
+    failed_events.c.position < bindparam("before"),
+)
 
 NO_END = 2**62
 """A sequence number that comes after every other."""
@@ -168,7 +174,9 @@ class EventLog:
     async def erase(self, tx: Transaction, user_id: str, *, before: int) -> int:
         """Forget a user's events below a position, for good; returns how many. The stream's position stays."""
         await self.hold(tx, user_id)
-        return await tx.run(_ERASE, {"user_id": user_id, "stream": self.stream, "before": before})
+        which = {"user_id": user_id, "stream": self.stream, "before": before}
+        await tx.run(_FORGET_SET_ASIDE, which)
+        return await tx.run(_ERASE, which)
 
 
 async def read_past(tx: Transaction, sequence: int, limit: int, *, upto: int = NO_END) -> list[Event]:
@@ -198,6 +206,15 @@ def from_row(row: Row) -> Event:
         sequence=row["sequence"],
         trace=row["trace"],
     )
+
+
+def event_to_text(event: Event) -> str:
+    """The whole event as JSON, for where it is kept outside of its log."""
+    return as_json(asdict(event))
+
+
+def event_from_text(text: str) -> Event:
+    return Event(**from_json(text))
 
 
 def as_json(value: Any) -> str:

@@ -64,6 +64,7 @@ failed_events = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_try_at", Instant, nullable=False),
     Column("error", Text, nullable=False),
+    Column("event", Json, nullable=False),
     PrimaryKeyConstraint("user_id", "stream", "position", "consumer"),
 )
 Index("ix_failed_events_due", failed_events.c.state, failed_events.c.next_try_at)

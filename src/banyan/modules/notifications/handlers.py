@@ -1,7 +1,7 @@
 """What notifications do when something happened elsewhere."""
 
 from banyan.infra.db.transaction import Transaction
-from banyan.infra.streams.consumers import Consumer
+from banyan.infra.streams.consumers import Consumer, forget_set_aside
 from banyan.kernel.events import Event
 from banyan.modules.notifications.contract import Kind, NewNotification
 from banyan.modules.notifications.service import NotificationService
@@ -16,6 +16,7 @@ def consumer(service: NotificationService) -> Consumer:
 
     async def handle(tx: Transaction, event: Event) -> None:
         if event.type == USER_DELETED:
+            await forget_set_aside(tx, event)
             await service.erase(tx, event.user_id)
         else:
             await service.create_from_event(tx, event.user_id, notification_of(event), event.id)
