@@ -35,6 +35,7 @@ PLANTS = [
     Plant("passwords", "modules/users/service/accounts.py", "import argon2"),
     Plant("sqlite", "modules/todos/store.py", "import sqlite3"),
     Plant("postgresql", "infra/streams/relay.py", "import asyncpg"),
+    Plant("redis", "infra/streams/positions.py", "import redis.asyncio"),
     Plant("mail", "modules/users/service/accounts.py", "import aiosmtplib"),
 ]
 

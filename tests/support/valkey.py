@@ -1,0 +1,29 @@
+"""Valkey servers of the test run's own."""
+
+import socket
+from pathlib import Path
+
+from tests.support.programs import missing
+from tests.support.running import Running
+
+from banyan.fleet.servers import valkey
+from banyan.fleet.servers.server import MissingProgram
+
+
+def new_valkey(folder: Path) -> Running:
+    """A Valkey that is not started yet, on a free port: `with new_valkey(tmp_path) as server:`. Skips without one."""
+    try:
+        return Running(valkey.describe(folder / "valkey", free_port()))
+    except MissingProgram as error:
+        missing(str(error))
+
+
+def url_of(server: Running, database: int = 0) -> str:
+    argv = list(server.server.argv)
+    return f"redis://127.0.0.1:{argv[argv.index('--port') + 1]}/{database}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
