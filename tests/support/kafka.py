@@ -1,0 +1,46 @@
+"""Real brokers for tests: one for the whole run, and brokers of a test's own that it may kill."""
+
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.programs import missing
+from tests.support.running import Running
+
+from banyan.fleet.servers import kafka
+from banyan.fleet.servers.server import MissingProgram
+
+
+class Broker(Running):
+    """A running broker. Started again it is empty: it keeps everything in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        try:
+            server = kafka.describe(folder, self.port)
+        except MissingProgram as reason:
+            missing(str(reason))
+        super().__init__(server)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_broker() -> Iterator[Broker]:
+    with tempfile.TemporaryDirectory(prefix="banyan-kafka-") as folder, Broker(Path(folder)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """A broker for one test, which may kill and start it again."""
+    with running_broker() as running:
+        yield running
