@@ -74,6 +74,7 @@ class Running:
         if self.process is None or self.process.poll() is not None:
             return
         self.go_on()
+        self.server.before_stop()
         self.process.send_signal(self.server.stop_signal)
         try:
             self.process.wait(self.server.stop_seconds)

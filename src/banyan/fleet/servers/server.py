@@ -17,7 +17,8 @@ class Server:
 
     prepare: makes what the process needs in its own folder, such as a configuration; blocks, and may be repeated.
     is_ready: asks it over its socket, at once; False while it is not ready, and never an error.
-    user: whom it runs as when we are root. stop_signal: what ends it in good order, within `stop_seconds`.
+    user: whom it runs as when we are root. before_stop: lets it finish what it has in hand; blocks, and is never an error.
+    stop_signal: what then ends it in good order, within `stop_seconds`.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Server:
     prepare: Callable[[], None] = lambda: None
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
+    before_stop: Callable[[], None] = lambda: None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
 
