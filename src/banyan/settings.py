@@ -5,6 +5,7 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 T = TypeVar("T")
+
+MODULES = ("users", "todos", "notifications")
 
 PLACEHOLDERS = {"", "change-me", "changeme", "changethis", "secret", "password", "placeholder", "todo", "xxx"}
 MIN_SECRET_CHARS = 32
@@ -301,18 +304,14 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         return self.data_dir / "banyan.sqlite3"
 
-    @property
-    def database(self) -> "Path | str":
-        """Where the data lies: the path of a SQLite file, or the URL of a PostgreSQL database."""
-        return self.database_path if self.database_url is None else self.database_url.get_secret_value()
+    def database_of(self, module: str) -> "Path | str":
+        """Where a module's data lies: the path of a SQLite file, or the URL of a PostgreSQL database."""
+        url: SecretStr | None = getattr(self, f"{module}_database_url") or self.database_url
+        return self.database_path if url is None else url.get_secret_value()
 
-    @property
-    def database_label(self) -> str:
-        """The same for people to read, without a password."""
-        if self.database_url is None:
-            return str(self.database_path.resolve())
-        url = urlsplit(self.database_url.get_secret_value())
-        return f"postgresql://{url.netloc.rpartition('@')[2]}{url.path}"
+    def databases(self, modules: Sequence[str] = MODULES) -> "list[Path | str]":
+        """The databases of these modules, each once."""
+        return list(dict.fromkeys(self.database_of(module) for module in modules))
 
     @property
     def logs_json(self) -> bool:
@@ -343,6 +342,14 @@ class Settings(BaseSettings):
             with os.fdopen(descriptor, "w") as file:
                 file.write(made + "\n")
             return made
+
+
+def database_label(database: "Path | str") -> str:
+    """A database for people to read, without a password."""
+    if isinstance(database, Path):
+        return str(database.resolve())
+    url = urlsplit(database)
+    return f"postgresql://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
 def _with_extra(value: T, package: str, backend: str, extra: str) -> T:

@@ -21,7 +21,12 @@ from tests.support.tokens import TokenForge
 from banyan.infra.http import access
 from banyan.kernel.ids import new_id
 
-RULES = {access.public: "public", access.signed_in: "signed in", access.administrator: "administrator"}
+RULES = {
+    access.public: "public",
+    access.signed_in: "signed in",
+    access.administrator: "administrator",
+    access.service: "service",
+}
 # Routes that say themselves who may come: the socket takes a ticket or a header, and refuses by itself.
 OWN_RULE = {"/ws"}
 # Beside the API: pages and files that anybody may see.

@@ -42,6 +42,8 @@ def optional() -> set[str]:
         normalized(re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0])
         for lines in extras.values()
         for line in lines
+        # An extra may hold other extras.
+        if not line.startswith("banyan-backend[")
     }
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from tests.support.databases import opened_shards
 
 from banyan.infra.auth.principal import Principal
+from banyan.infra.auth.sessions import SessionNews
 from banyan.infra.db.shards import Shards
 from banyan.infra.streams.log import EventLog
 from banyan.kernel.clock import ManualClock
-from banyan.kernel.errors import Unauthenticated
+from banyan.kernel.errors import Unauthenticated, Unavailable
 from banyan.kernel.events import Event
 from banyan.modules.notifications import ledger
 from banyan.modules.notifications.channels import Channel, InAppChannel, MemoryChannel, by_name
@@ -32,8 +33,14 @@ class KnownUsers:
     async def exists(self, user_id: str) -> bool:
         return user_id in self.ids
 
+    async def existing(self, user_ids: Sequence[str]) -> set[str]:
+        return self.ids & set(user_ids)
+
     async def redeem_ticket(self, ticket: str) -> Principal:
         raise Unauthenticated()
+
+    async def session_news(self, since: str | None) -> SessionNews:
+        raise Unavailable()
 
 
 class Inboxes:

@@ -175,7 +175,7 @@ async def main():
         async def delete(tx):
             await infra.logs["users"].append(tx, user, [NewEvent("UserDeleted", user)])
         await infra.shards.transact(user, delete)
-        while await application.relay.publish_waiting():
+        while await application.relays[0].publish_waiting():
             pass
         assert (await client.get("/habits", headers=headers(user))).json() == []
         assert not (await Verifier(infra.shards, infra.logs, folds).check(user)).differences

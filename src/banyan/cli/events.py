@@ -7,8 +7,9 @@ import typer
 
 if TYPE_CHECKING:
     from banyan.bootstrap import Application
+    from banyan.infra.db.shards import Shards
     from banyan.infra.module import Projection
-    from banyan.infra.streams.verify import Difference
+    from banyan.infra.streams.verify import Difference, Verifier
     from banyan.kernel.events import Event
 
 commands = typer.Typer(
@@ -168,21 +169,21 @@ async def _tail(
     from banyan.infra.streams.log import last_sequence
     from banyan.infra.streams.tail import newest, past
 
-    shards = application.infra.shards
-    # Each shard has a sequence of its own; what is printed is in order within a shard.
-    seen = {name: await shards.named(name).read(last_sequence) for name in shards.names()}
-    for name in shards.names():
-        shown = await shards.named(name).read(newest, limit, user_id, stream) if limit else []
-        seen[name] = max([seen[name], *(event.sequence for event in shown)])
+    # Each database has a sequence of its own; what is printed is in order within one.
+    databases = list(application.each_database())
+    seen = [await database.read(last_sequence) for database in databases]
+    for number, database in enumerate(databases):
+        shown = await database.read(newest, limit, user_id, stream) if limit else []
+        seen[number] = max([seen[number], *(event.sequence for event in shown)])
         _print_events(shown, as_json=as_json)
     import asyncio
 
     while follow:
         fresh = 0
-        for name in shards.names():
-            events = await shards.named(name).read(past, seen[name], FOLLOW_BATCH, user_id, stream)
+        for number, database in enumerate(databases):
+            events = await database.read(past, seen[number], FOLLOW_BATCH, user_id, stream)
             _print_events(events, as_json=as_json)
-            seen[name] = max([seen[name], *(event.sequence for event in events)])
+            seen[number] = max([seen[number], *(event.sequence for event in events)])
             fresh += len(events)
         if fresh == 0:
             # Another process writes them, and SQLite tells nobody: looking is the only way.
@@ -220,23 +221,33 @@ def _print_events(events: "Sequence[Event]", *, as_json: bool) -> None:
 
 async def _verify(application: "Application", user: str | None) -> "tuple[int, int, list[Difference]]":
     from banyan.cli.console import progress
-    from banyan.infra.streams.verify import Verifier, count_users, each_user
+    from banyan.infra.streams.verify import count_users, each_user
 
-    infra = application.infra
-    folds = [fold for module in application.modules for fold in module.folds]
-    verifier = Verifier(infra.shards, infra.logs, folds)
+    verifiers = [(shards, _verifier(application, shards)) for shards in application.distinct_databases()]
     if user is not None:
         user_id = await _user_id(application, user)
         assert user_id is not None
-        only = await verifier.check(user_id)
-        return 1, only.events, only.differences
-    users, events, differences = 0, 0, []
-    with progress("Comparing", await count_users(infra.shards)) as advance:
-        async for user_id in each_user(infra.shards):
-            found = await verifier.check(user_id)
-            users, events, differences = users + 1, events + found.events, differences + found.differences
-            advance()
-    return users, events, differences
+        checked = [await verifier.check(user_id) for _, verifier in verifiers]
+        return 1, sum(one.events for one in checked), [d for one in checked for d in one.differences]
+    events, differences = 0, []
+    users: set[str] = set()
+    with progress("Comparing", sum([await count_users(shards) for shards, _ in verifiers])) as advance:
+        for shards, verifier in verifiers:
+            async for user_id in each_user(shards):
+                found = await verifier.check(user_id)
+                events, differences = events + found.events, differences + found.differences
+                users.add(user_id)
+                advance()
+    return len(users), events, differences
+
+
+def _verifier(application: "Application", shards: "Shards") -> "Verifier":
+    """For the modules whose data lies in these shards."""
+    from banyan.infra.streams.verify import Verifier
+
+    modules = [module for module in application.modules if application.databases[module.name] is shards]
+    logs = {module.log.stream: module.log for module in modules}
+    return Verifier(shards, logs, [fold for module in modules for fold in module.folds])
 
 
 async def _rebuild(
@@ -246,8 +257,7 @@ async def _rebuild(
     from banyan.infra.streams.rebuild import rebuild_user
     from banyan.infra.streams.verify import count_users, each_user
 
-    shards = application.infra.shards
-    projection = _projection(application, name)
+    projection, shards = _projection(application, name)
     if user is not None:
         user_id = await _user_id(application, user)
         assert user_id is not None
@@ -264,11 +274,14 @@ async def _rebuild(
     return users, events, failures
 
 
-def _projection(application: "Application", name: str | None) -> "Projection":
+def _projection(application: "Application", name: str | None) -> "tuple[Projection, Shards]":
+    """The read model, and where it lies."""
     from banyan.cli.problems import USAGE, CliError
 
     known = {
-        projection.name: projection for module in application.modules for projection in module.projections
+        projection.name: (projection, application.databases[module.name])
+        for module in application.modules
+        for projection in module.projections
     }
     if name is None or name not in known:
         message = "name a read model." if name is None else f"there is no read model {name!r}."
@@ -279,8 +292,7 @@ def _projection(application: "Application", name: str | None) -> "Projection":
 async def _set_aside(application: "Application") -> list[dict[str, Any]]:
     from banyan.infra.streams.consumers import failed
 
-    shards = application.infra.shards
-    found = [failure for name in shards.names() for failure in await shards.named(name).read(failed)]
+    found = [failure for database in application.each_database() for failure in await database.read(failed)]
     return [
         {
             "consumer": failure.consumer,
@@ -300,16 +312,15 @@ async def _set_aside(application: "Application") -> list[dict[str, Any]]:
 async def _redrive(application: "Application") -> int:
     from banyan.infra.streams.consumers import redrive as redrive_shard
 
-    infra = application.infra
-    return sum(
-        [await infra.shards.named(name).transact(redrive_shard, infra.clock) for name in infra.shards.names()]
-    )
+    clock = application.infra.clock
+    databases = application.each_database()
+    return sum([await database.transact(redrive_shard, clock) for database in databases])
 
 
 async def _lag(application: "Application") -> dict[str, int]:
     states = [row["state"] for row in await _set_aside(application)]
     return {
-        "relay": await application.relay.lag(),
+        "relay": sum([await relay.lag() for relay in application.relays]),
         "retrying": states.count("retrying"),
         "parked": states.count("parked"),
     }

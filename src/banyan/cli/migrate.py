@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from banyan.infra.db.migrate import MigrationStatus
     from banyan.settings import Settings
 
 EPILOG = """
@@ -25,41 +26,55 @@ def migrate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Bring the database up to date.
+    """Bring the database up to date, or each of them when modules have their own.
 
     Repeating it is safe. `banyan up` does it by itself; `banyan serve` does not, so that a fleet is migrated once, before it starts.
     """
-    from banyan.cli.console import print_json, say
+    from banyan.cli.console import print_json
     from banyan.cli.runtime import load_settings
     from banyan.infra.db.migrate import status
+    from banyan.settings import database_label
 
     settings = load_settings()
-    before = status(settings.database)
-    done = False if check else upgrade(settings)
-    after = status(settings.database)
-    if as_json:
-        facts = {"database": settings.database_label, "current": after.current, "newest": after.newest}
-        print_json({**facts, "before": before.current, "migrated": done, "pending": not after.is_current})
-    elif done:
-        say(
-            f"Migrated [bold]{settings.database_label}[/bold] from {before.current or 'nothing'} to {after.current}."
-        )
-    elif after.is_current:
-        say(f"[bold]{settings.database_label}[/bold] is up to date, at {after.current}.")
-    else:
-        say(
-            f"[bold]{settings.database_label}[/bold] is at {after.current or 'nothing'}; {after.newest} is pending."
-        )
-    if not after.is_current:
+    pending = False
+    for database in settings.databases():
+        before = status(database)
+        done = False if check else _upgrade(settings.data_dir, database)
+        after = status(database)
+        pending = pending or not after.is_current
+        label = database_label(database)
+        if as_json:
+            facts = {"database": label, "current": after.current, "newest": after.newest}
+            print_json({**facts, "before": before.current, "migrated": done, "pending": not after.is_current})
+        else:
+            _say(label, before, after, done=done)
+    if pending:
         raise typer.Exit(1)
 
 
-def upgrade(settings: "Settings") -> bool:
-    """Migrate, one process at a time; returns whether anything had to be done."""
+def _say(label: str, before: "MigrationStatus", after: "MigrationStatus", *, done: bool) -> None:
+    from banyan.cli.console import say
+
+    if done:
+        say(f"Migrated [bold]{label}[/bold] from {before.current or 'nothing'} to {after.current}.")
+    elif after.is_current:
+        say(f"[bold]{label}[/bold] is up to date, at {after.current}.")
+    else:
+        say(f"[bold]{label}[/bold] is at {after.current or 'nothing'}; {after.newest} is pending.")
+
+
+def upgrade(settings: "Settings") -> None:
+    """Migrate every database, one process at a time."""
+    for database in settings.databases():
+        _upgrade(settings.data_dir, database)
+
+
+def _upgrade(data_dir: Path, database: Path | str) -> bool:
+    """Returns whether anything had to be done."""
     from banyan.infra.db.migrate import upgrade as upgrade_database
 
-    with _alone(settings.data_dir):
-        return upgrade_database(settings.database)
+    with _alone(data_dir):
+        return upgrade_database(database)
 
 
 @contextmanager

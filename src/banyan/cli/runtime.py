@@ -3,7 +3,8 @@
 import asyncio
 import difflib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from banyan.cli.console import command
@@ -39,19 +40,22 @@ def unknown_variables() -> list[str]:
     return sentences
 
 
-def require_migrated(settings: "Settings") -> None:
-    """Raises CliError when there is no database, or one that this version cannot use."""
+def require_migrated(settings: "Settings", modules: "Sequence[str] | None" = None) -> None:
+    """Raises CliError when there is no database, or one that this version cannot use. modules: whose; None for all."""
     from banyan.infra.db.migrate import status
+    from banyan.settings import MODULES, database_label
 
-    if settings.database_url is None and not settings.database_path.exists():
+    for database in settings.databases(modules or MODULES):
+        if isinstance(database, Path) and not database.exists():
+            raise CliError(
+                f"there is no database in {settings.data_dir.resolve()}.",
+                f"Start Banyan once with `{command('up')}`, or make an empty database with `{command('migrate')}`.",
+            )
+        found = status(database)
+        if found.is_current:
+            continue
         raise CliError(
-            f"there is no database in {settings.data_dir.resolve()}.",
-            f"Start Banyan once with `{command('up')}`, or make an empty database with `{command('migrate')}`.",
-        )
-    found = status(settings.database)
-    if not found.is_current:
-        raise CliError(
-            f"the database is at migration {found.current or 'none'}, and this version needs {found.newest}.",
+            f"the database {database_label(database)} is at migration {found.current or 'none'}, and this version needs {found.newest}.",
             f"Bring it up to date with `{command('migrate')}`, or start with `{command('up')}`, which does it too.",
         )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from banyan.infra.db.data_lock import DataLock
     from banyan.settings import Settings
+    from banyan.targets import Target
 
 UP_EPILOG = """
 [bold]Examples[/bold]
@@ -32,6 +33,7 @@ Stop it with Ctrl-C: requests in flight are finished first.
 SERVE_EPILOG = """
 [bold]Examples[/bold]
   banyan migrate && banyan serve    what a deployment does
+  banyan serve todos                one service of a fleet
 
 SIGTERM lets it finish: /readyz answers 503, open streams are told to come back, requests in flight are answered.
 """
@@ -54,16 +56,24 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     Makes the database when there is none, migrates it when it is old, then serves the web application and the API until Ctrl-C.
     """
     _override(host, port, data_dir)
-    _run(migrate_first=True)
+    _run("all", migrate_first=True)
 
 
-def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def serve(
+    target: Annotated[
+        str, typer.Argument(help="What to serve: all, users, todos, notifications, or relay.")
+    ] = "all",
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+) -> None:
     """Serve, without touching the database's form.
 
-    Refuses to start while migrations are pending, and names the command that applies them.
+    Everything in one process, or one service of a fleet. Refuses to start while migrations are pending, and names the
+    command that applies them.
     """
     _override(host, port, data_dir)
-    _run(migrate_first=False)
+    _run(target, migrate_first=False)
 
 
 def _override(host: str | None, port: int | None, data_dir: Path | None) -> None:
@@ -73,7 +83,7 @@ def _override(host: str | None, port: int | None, data_dir: Path | None) -> None
             os.environ[f"BANYAN_{name}"] = str(value)
 
 
-def _run(*, migrate_first: bool) -> None:
+def _run(target: str, *, migrate_first: bool) -> None:
     # Until the server takes these signals over, and again after it has given them back, they end the process quietly.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
@@ -85,19 +95,28 @@ def _run(*, migrate_first: bool) -> None:
     from banyan.infra.db.data_lock import DataLock
 
     settings = load_settings()
+    databases_of = _known_target(target).databases_of
     lock = DataLock(settings.data_dir)
     _acquire(lock, settings)
     try:
         if migrate_first:
             upgrade(settings)
         else:
-            require_migrated(settings)
-        _serve(settings, lock, with_banner=migrate_first)
+            require_migrated(settings, databases_of)
+        _serve(settings, target, lock, with_banner=migrate_first)
     finally:
         lock.release()
 
 
-def _serve(settings: "Settings", lock: "DataLock", *, with_banner: bool) -> None:
+def _known_target(name: str) -> "Target":
+    from banyan.targets import TARGETS
+
+    if name not in TARGETS:
+        raise CliError(f"there is no target {name!r}.", f"Known: {', '.join(TARGETS)}.", exit_code=USAGE)
+    return TARGETS[name]
+
+
+def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: bool) -> None:
     from banyan.infra import faults
     from banyan.infra.http import server
 
@@ -117,7 +136,7 @@ def _serve(settings: "Settings", lock: "DataLock", *, with_banner: bool) -> None
         log.warning("unknown_setting", detail=sentence)
     if settings.fault is not None:
         faults.arm(settings.fault)
-    application = build(settings)
+    application = build(settings, target)
     app = asgi(application)
     # What is there now stays for good: no collection need ever look at it again.
     gc.freeze()
@@ -127,7 +146,7 @@ def _serve(settings: "Settings", lock: "DataLock", *, with_banner: bool) -> None
         lock.announce(url_of(settings))
         if with_banner:
             print_banner(settings)
-        log.info("serving", url=url_of(settings), pid=os.getpid())
+        log.info("serving", target=target, url=url_of(settings), pid=os.getpid())
 
     server.serve(
         app,

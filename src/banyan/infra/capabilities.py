@@ -7,6 +7,8 @@ from banyan.infra.auth.keys import KeyRing
 from banyan.infra.auth.passwords import PasswordHasher
 from banyan.infra.auth.revocations import Revocations
 from banyan.infra.auth.secret_box import SecretBox
+from banyan.infra.auth.service_tokens import ServiceTokens
+from banyan.infra.auth.sessions import EndedSessions
 from banyan.infra.auth.token_cache import VerifiedTokenCache
 from banyan.infra.auth.tokens import TokenIssuer
 from banyan.infra.db.shards import Shards
@@ -23,6 +25,8 @@ from banyan.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
+    """shards, positions: of the module that it is handed to; modules may have databases of their own."""
+
     settings: Settings
     clock: Clock
     shards: Shards
@@ -40,4 +44,6 @@ class Capabilities:
     token_issuer: TokenIssuer
     token_cache: VerifiedTokenCache
     revocations: Revocations
+    ended_sessions: EndedSessions
+    service_tokens: ServiceTokens
     mail: MailTransport

@@ -42,10 +42,13 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Module:
+    """routers: what people may call. internal: what other services may call."""
+
     name: str
     contract: Any
     log: EventLog
     routers: Sequence[APIRouter]
+    internal: Sequence[APIRouter] = ()
     consumers: Sequence[Consumer] = ()
     loops: Sequence[Loop] = ()
     folds: Sequence[Fold] = ()

@@ -10,7 +10,6 @@ from tests.support.databases import opened_shards
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
-from banyan.infra.streams import live as live_module
 from banyan.infra.streams.live import (
     BUFFERED_EVENTS,
     Cursor,
@@ -23,6 +22,7 @@ from banyan.infra.streams.live import (
 )
 from banyan.infra.streams.log import EventLog, read_past
 from banyan.infra.streams.positions import ProcessPositions
+from banyan.infra.streams.sources import LocalStream
 from banyan.kernel.clock import ManualClock
 from banyan.kernel.errors import RateLimited
 from banyan.kernel.events import NewEvent
@@ -35,7 +35,8 @@ class World:
         self.shards = shards
         self.logs = {name: EventLog(name, ManualClock()) for name in STREAMS}
         positions = ProcessPositions(shards)
-        self.hub = LiveHub(shards, positions, self.logs, **options)
+        sources = {name: LocalStream(shards, positions, log) for name, log in self.logs.items()}
+        self.hub = LiveHub(sources, **options)
         shards.on_commit(positions.observe)
         shards.on_commit(self.hub.deliver)
 
@@ -396,6 +397,6 @@ async def test_a_failing_database_is_an_error_and_not_silence(shards: Shards):
     listener = world.listen({})
     await listener.next()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live_module.EventLog, "read", breaks)
+        patch.setattr(EventLog, "read", breaks)
         with pytest.raises(ValueError):
             await listener.next()

@@ -3,6 +3,7 @@
 public          anybody
 Caller          a signed-in user; the operation sees only what belongs to them
 Administrator   a signed-in user whose role is admin
+Service         another service of this installation; see internal.py
 """
 
 from typing import Annotated
@@ -15,6 +16,9 @@ from banyan.infra.auth.revocations import Revocations
 from banyan.infra.auth.token_cache import VerifiedTokenCache
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter
 from banyan.kernel.errors import Forbidden, RateLimited, Unauthenticated
+
+SERVICE_CALL = "banyan.service_call"
+"""The key of a verified ServiceCall in the request's scope."""
 
 _oauth2 = OAuth2PasswordBearer(
     tokenUrl="/auth/token", refreshUrl="/auth/token", scheme_name="password", auto_error=False
@@ -73,6 +77,13 @@ async def administrator(principal: Annotated[Principal, Security(signed_in)]) ->
     return principal
 
 
+async def service(request: Request) -> None:
+    """Only for routes of `internal.py`, which verify the call; on any other it lets nobody in."""
+    if SERVICE_CALL not in request.scope:
+        raise Unauthenticated("Only services of this installation may call this.")
+
+
 Public = Depends(public)
+Service = Depends(service)
 Caller = Annotated[Principal, Security(signed_in)]
 Administrator = Annotated[Principal, Security(administrator)]

@@ -1,9 +1,11 @@
 """The OpenAPI document: what FastAPI derives from the routes, made true in the places that it cannot know."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from banyan import __version__
 
@@ -27,8 +29,8 @@ TAGS = [
 ]
 
 
-def describe(app: FastAPI) -> None:
-    """Give `app` its document; it is made at the first request and kept."""
+def describe(app: FastAPI, routes: Callable[[], Sequence[BaseRoute]]) -> None:
+    """Give `app` the document of these routes; it is made at the first request and kept."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -39,7 +41,7 @@ def describe(app: FastAPI) -> None:
                 summary="People, to-dos and notifications.",
                 description=DESCRIPTION.strip(),
                 license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-                routes=app.routes,
+                routes=routes(),
                 tags=TAGS,
             )
             _problems_only(document)

@@ -11,9 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from banyan.infra.db.shards import Shards
-from banyan.infra.streams.log import EventLog
-from banyan.infra.streams.positions import Positions
+from banyan.infra.streams.sources import StreamSource
 from banyan.kernel.errors import InvalidInput, RateLimited
 from banyan.kernel.events import Event
 
@@ -93,22 +91,18 @@ class Subscription:
 class LiveHub:
     """The open streams of this process.
 
-    logs: the log of each stream that is told live. replay_limit: how many events a resuming subscriber may be behind;
+    sources: the streams that are told live, by name. replay_limit: how many events a resuming subscriber may be behind;
     past it it is told to reset, which is cheaper for both. max_per_user: open streams of one user.
     """
 
     def __init__(
         self,
-        shards: Shards,
-        positions: Positions,
-        logs: Mapping[str, EventLog],
+        sources: Mapping[str, StreamSource],
         *,
         replay_limit: int = 1000,
         max_per_user: int = 50,
     ) -> None:
-        self._shards = shards
-        self._positions = positions
-        self._logs = logs
+        self._sources = sources
         self._replay_limit = replay_limit
         self._max_per_user = max_per_user
         self._by_user: dict[str, set[Subscription]] = {}
@@ -116,7 +110,7 @@ class LiveHub:
 
     @property
     def streams(self) -> list[str]:
-        return list(self._logs)
+        return list(self._sources)
 
     @property
     def open_streams(self) -> int:
@@ -225,18 +219,17 @@ class LiveHub:
             yield Message("reset", format_cursor(cursor))
 
     async def _now(self, user_id: str) -> Cursor:
-        return {stream: await self._positions.current(user_id, stream) for stream in self._logs}
+        positions = await asyncio.gather(*(source.position(user_id) for source in self._sources.values()))
+        return dict(zip(self._sources, positions, strict=True))
 
     def _can_resume(self, cursor: Cursor, now: Cursor) -> bool:
         behind = [now[stream] - cursor[stream] for stream in now]
         return min(behind) >= 0 and sum(behind) <= self._replay_limit
 
     async def _unseen(self, user_id: str, cursor: Cursor, now: Cursor) -> AsyncIterator[Event]:
-        for stream, log in self._logs.items():
+        for stream, source in self._sources.items():
             while cursor[stream] < now[stream]:
-                events = await self._shards.read(
-                    user_id, log.read, user_id, after=cursor[stream], limit=READ_BATCH
-                )
+                events = await source.read(user_id, after=cursor[stream], limit=READ_BATCH)
                 if not events:
                     break
                 for event in events:

@@ -87,9 +87,10 @@ class Verifier:
                     stored = await fold.stored(tx, user_id)
                     differences += _fold_faults(user_id, fold, events, stored)
         for row in await tx.all(_INBOX, {"user_id": user_id}):
-            if row["position"] > ends.get(row["stream"], 0):
+            # Of a stream whose log lies in another database, nothing can be said here.
+            end = ends.get(row["stream"], row["position"])
+            if row["position"] > end:
                 place = f"inbox/{row['consumer']}"
-                end = ends.get(row["stream"], 0)
                 differences.append(Difference(user_id, row["stream"], place, end, row["position"]))
         return Verified(user_id, count, differences)
 

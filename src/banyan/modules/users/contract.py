@@ -1,4 +1,4 @@
-"""What other modules may know of users: two questions, the operator's commands, and the events of the users stream.
+"""What other modules may know of users: some questions, the operator's commands, and the events of the users stream.
 
 The events of the stream `users`, by type. `data` is what clients see too; secrets are never in it.
 
@@ -17,11 +17,13 @@ The events of the stream `users`, by type. `data` is what clients see too; secre
 They are the audit log as well: each has its time, and its actor (the session that did it, or `operator`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from banyan.infra.auth.principal import Principal
-from banyan.kernel.errors import Conflict, NotFound
+from banyan.infra.auth.sessions import SessionSource
+from banyan.kernel.errors import Conflict, NotFound, Unauthenticated
 
 STREAM = "users"
 
@@ -46,6 +48,11 @@ class UserNotFound(NotFound):
 class EmailTaken(Conflict):
     code = "email_taken"
     detail = "Email already registered"
+
+
+class InvalidTicket(Unauthenticated):
+    code = "invalid_ticket"
+    detail = "This ticket is unknown, used up or older than 30 seconds: ask for a new one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +97,17 @@ class SigningKeyInfo:
     verify_until: str | None
 
 
-class Users(Protocol):
+class Users(SessionSource, Protocol):
     async def exists(self, user_id: str) -> bool:
         """Whether this is the id of an account that is not deleted."""
         ...
 
+    async def existing(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are ids of accounts that are not deleted; one question for many."""
+        ...
+
     async def redeem_ticket(self, ticket: str) -> Principal:
-        """The principal of a single-use ticket, which is used up by this. Raises Unauthenticated."""
+        """The principal of a single-use ticket, which is used up by this. Raises InvalidTicket."""
         ...
 
 

@@ -10,6 +10,7 @@ from banyan.modules.users.model import apply_event
 from banyan.modules.users.refresh_tokens import RefreshTokens
 from banyan.modules.users.routes.admin import admin_router
 from banyan.modules.users.routes.cookies import Cookies
+from banyan.modules.users.routes.internal import internal_users_router
 from banyan.modules.users.routes.recovery import recovery_router
 from banyan.modules.users.routes.sessions import session_router
 from banyan.modules.users.routes.users import user_router
@@ -17,7 +18,7 @@ from banyan.modules.users.routes.well_known import well_known_router
 from banyan.modules.users.service.accounts import Accounts
 from banyan.modules.users.service.administration import Administration
 from banyan.modules.users.service.confirmation import Confirmation
-from banyan.modules.users.service.endings import RevocationWatch, SessionEndings
+from banyan.modules.users.service.endings import EndingsWatch, SessionEndings
 from banyan.modules.users.service.letters import Letters
 from banyan.modules.users.service.mail_queue import MailQueue
 from banyan.modules.users.service.passwords import Passwords
@@ -100,22 +101,16 @@ def build(infra: Capabilities) -> Module:
         token_cache=infra.token_cache,
         token_lifetime=settings.access_token_lifetime,
     )
-    watch = RevocationWatch(
-        shards,
-        clock,
-        revocations=infra.revocations,
-        token_cache=infra.token_cache,
-        live=infra.live,
-        token_lifetime=settings.access_token_lifetime,
-    )
+    watch = EndingsWatch(shards, clock, infra.ended_sessions)
 
     async def start() -> None:
         await signing_keys.load()
         await watch.load()
 
+    contract = UsersService(accounts, tickets, administration, signing_keys, watch)
     return Module(
         name=STREAM,
-        contract=UsersService(accounts, tickets, administration, signing_keys),
+        contract=contract,
         log=log,
         routers=[
             user_router(accounts, passwords),
@@ -126,6 +121,7 @@ def build(infra: Capabilities) -> Module:
             well_known_router(infra.keys, clock, issuer=infra.token_issuer.issuer),
             admin_router(administration, infra.cursors),
         ],
+        internal=[internal_users_router(contract, infra.service_tokens)],
         loops=[
             signing_keys.loop(),
             queue.loop(),

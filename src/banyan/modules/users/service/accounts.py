@@ -1,5 +1,6 @@
 """Accounts: registering, reading and changing a profile, confirming an address, deleting the account."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -121,7 +122,17 @@ class Accounts:
         return await self._shards.read(user_id, store.get, user_id)
 
     async def exists(self, user_id: str) -> bool:
-        return await self._shards.read(user_id, store.exists, user_id)
+        return bool(await self.existing([user_id]))
+
+    async def existing(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that accounts have; one statement a shard."""
+        by_shard: dict[str, list[str]] = {}
+        for user_id in user_ids:
+            by_shard.setdefault(self._shards.of(user_id).name, []).append(user_id)
+        found: set[str] = set()
+        for shard, ids in by_shard.items():
+            found |= await self._shards.named(shard).read(store.existing, ids)
+        return found
 
     async def change(
         self, user_id: str, changes: dict[str, Any], *, current_password: str | None, actor: str

@@ -1,16 +1,12 @@
 """How sessions end: the row goes, an event tells it, and every process refuses the session's access tokens."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
-from banyan.infra.auth.revocations import Revocations
-from banyan.infra.auth.token_cache import VerifiedTokenCache
-from banyan.infra.auth.tokens import MAX_LEEWAY
+from banyan.infra.auth.sessions import EndedSession, EndedSessions
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
-from banyan.infra.streams.live import LiveHub
 from banyan.infra.streams.log import Append, EventLog
-from banyan.kernel.clock import Clock, from_text, now_text, to_text
+from banyan.kernel.clock import Clock, now_text, to_text
 from banyan.kernel.events import Event, NewEvent
 from banyan.modules.users.contract import SESSION_REVOKED, USER_DELETED
 from banyan.modules.users.store import sessions
@@ -56,46 +52,36 @@ class SessionEndings:
         return len(expired)
 
 
-class RevocationWatch:
+class EndingsWatch:
     """Lets this process refuse the access tokens of ended sessions, and close their streams, whoever ended them.
 
     Commits tell it, also those of other processes (streams/foreign_commits.py); at the start the table does.
     """
 
-    def __init__(
-        self,
-        shards: Shards,
-        clock: Clock,
-        *,
-        revocations: Revocations,
-        token_cache: VerifiedTokenCache,
-        live: LiveHub,
-        token_lifetime: timedelta,
-    ) -> None:
+    def __init__(self, shards: Shards, clock: Clock, ended: EndedSessions) -> None:
         self._shards = shards
         self._clock = clock
-        self._revocations = revocations
-        self._token_cache = token_cache
-        self._live = live
-        self._kept = token_lifetime + MAX_LEEWAY
+        self._ended = ended
 
     def observe(self, events: Sequence[Event]) -> None:
         """Hear what was committed; hearing it twice is fine."""
         for event in events:
             if event.type == SESSION_REVOKED:
-                self._apply(event.user_id, event.subject, event.at)
+                self._ended.add(EndedSession(event.user_id, event.subject, event.at))
             elif event.type == USER_DELETED:
                 for session_id in event.data["sessions"]:
-                    self._apply(event.user_id, session_id, event.at)
+                    self._ended.add(EndedSession(event.user_id, session_id, event.at))
 
     async def load(self) -> None:
         """Learn of every session whose access tokens could still live; before the first request."""
-        since = to_text(self._clock.now() - self._kept)
-        for name in self._shards.names():
-            for found in await self._shards.named(name).read(sessions.revoked_since, since):
-                self._apply(found.user_id, found.session_id, found.revoked_at)
+        for ended in await self.ended_since(None):
+            self._ended.add(ended)
 
-    def _apply(self, user_id: str, session_id: str, revoked_at: str) -> None:
-        self._revocations.revoke(session_id, (from_text(revoked_at) + self._kept).timestamp())
-        self._token_cache.forget_session(session_id)
-        self._live.end_session(user_id, session_id)
+    async def ended_since(self, since: str | None) -> list[EndedSession]:
+        """Sessions that ended since an instant; None for all whose access tokens could still live."""
+        since = since or to_text(self._clock.now() - self._ended.kept)
+        return [
+            ended
+            for name in self._shards.names()
+            for ended in await self._shards.named(name).read(sessions.ended_since, since)
+        ]

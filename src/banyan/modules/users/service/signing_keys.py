@@ -6,6 +6,7 @@ See infra/auth/keys.py for the states of a key.
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from banyan.infra.auth.keys import KeyRing, SigningKey, rotate
 from banyan.infra.auth.secret_box import SecretBox
@@ -65,6 +66,11 @@ class SigningKeys:
         """See UserAdministration.rotate_keys."""
         self._use(await self._shards.transact(GLOBAL, self._rotate, withdraw))
         return await self.listed()
+
+    def published(self) -> tuple[str, dict[str, Any]]:
+        """This moment, as text, and the JWKS of it."""
+        now = self._clock.now()
+        return to_text(now), self._ring.jwks(now.timestamp())
 
     def loop(self) -> Loop:
         """Takes over what other processes changed, and drops retired keys whose last token has expired."""

@@ -5,16 +5,11 @@ from banyan.infra.auth.principal import Principal
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.kernel.clock import Clock, now_text, to_text
-from banyan.kernel.errors import Unauthenticated
+from banyan.modules.users.contract import InvalidTicket
 from banyan.modules.users.model import TICKET_LIFETIME, scopes_of
 from banyan.modules.users.store import accounts, sessions, tokens
 
 PREFIX = "bnt"
-
-
-class InvalidTicket(Unauthenticated):
-    code = "invalid_ticket"
-    detail = "This ticket is unknown, used up or older than 30 seconds: ask for a new one."
 
 
 class Tickets:

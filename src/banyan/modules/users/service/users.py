@@ -1,9 +1,13 @@
 """The face of this module: what other modules (`Users`) and the command line (`UserAdministration`) may call."""
 
+from collections.abc import Sequence
+
 from banyan.infra.auth.principal import Principal
+from banyan.infra.auth.sessions import SessionNews
 from banyan.modules.users.contract import Account, SigningKeyInfo
 from banyan.modules.users.service.accounts import Accounts
 from banyan.modules.users.service.administration import OPERATOR, Administration
+from banyan.modules.users.service.endings import EndingsWatch
 from banyan.modules.users.service.signing_keys import SigningKeys
 from banyan.modules.users.service.tickets import Tickets
 
@@ -12,18 +16,32 @@ class UsersService:
     """Users and UserAdministration of the contract, in this process."""
 
     def __init__(
-        self, accounts: Accounts, tickets: Tickets, administration: Administration, signing_keys: SigningKeys
+        self,
+        accounts: Accounts,
+        tickets: Tickets,
+        administration: Administration,
+        signing_keys: SigningKeys,
+        endings: EndingsWatch,
     ) -> None:
         self._accounts = accounts
         self._tickets = tickets
         self._administration = administration
         self._signing_keys = signing_keys
+        self._endings = endings
 
     async def exists(self, user_id: str) -> bool:
         return await self._accounts.exists(user_id)
 
+    async def existing(self, user_ids: Sequence[str]) -> set[str]:
+        return await self._accounts.existing(user_ids)
+
     async def redeem_ticket(self, ticket: str) -> Principal:
         return await self._tickets.redeem(ticket)
+
+    async def session_news(self, since: str | None) -> SessionNews:
+        # The moment first: what is committed while we read is told the next time too.
+        upto, keys = self._signing_keys.published()
+        return SessionNews(keys, await self._endings.ended_since(since), upto)
 
     async def create_admin(self, *, name: str, email: str, password: str) -> tuple[Account, bool]:
         return await self._administration.create_admin(name=name, email=email, password=password)

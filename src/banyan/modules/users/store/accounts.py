@@ -1,11 +1,14 @@
 """SQL of accounts and of the e-mail directory."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from banyan.infra.db.errors import UniqueViolation
+from banyan.infra.db.tables import batch
 from banyan.infra.db.transaction import Row, Transaction
+from banyan.infra.streams.log import as_json
 from banyan.modules.users.contract import Account, EmailTaken, UserNotFound
 from banyan.modules.users.model import Credentials, email_key_of, search_text
 from banyan.modules.users.tables import emails, outgoing_mails, sessions, users
@@ -18,7 +21,7 @@ _OWNER_OF_EMAIL = select(emails.c.user_id).where(emails.c.email_key == bindparam
 
 _CREATE = insert(users).values({column.name: bindparam(column.name) for column in users.columns})
 _FIND = select(users).where(users.c.user_id == bindparam("user_id"))
-_EXISTS = select(users.c.user_id).where(users.c.user_id == bindparam("user_id"))
+_EXISTING = select(users.c.user_id).where(users.c.user_id.in_(batch("wanted", users.c.user_id)))
 _mine = users.c.user_id == bindparam("of_user")
 _CHANGE = (
     update(users)
@@ -83,8 +86,9 @@ async def create(tx: Transaction, account: Account, password_hash: str) -> None:
     )
 
 
-async def exists(tx: Transaction, user_id: str) -> bool:
-    return await tx.value(_EXISTS, {"user_id": user_id}) is not None
+async def existing(tx: Transaction, user_ids: Sequence[str]) -> set[str]:
+    rows = await tx.all(_EXISTING, {"wanted": as_json([[user_id] for user_id in user_ids])})
+    return {row["user_id"] for row in rows}
 
 
 async def find(tx: Transaction, user_id: str) -> Account | None:

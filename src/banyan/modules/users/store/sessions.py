@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from banyan.infra.auth.sessions import EndedSession
 from banyan.infra.db.tables import upsert
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.modules.users.model import Session
@@ -54,13 +55,6 @@ class RotatingSession:
     refresh_digest: str
     previous_digest: str | None
     rotated_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    user_id: str
-    session_id: str
-    revoked_at: str
 
 
 async def start(tx: Transaction, session: Session, refresh_digest: str) -> None:
@@ -132,9 +126,9 @@ async def expired(tx: Transaction, now: str, limit: int) -> list[tuple[str, str]
     return [(row["user_id"], row["id"]) for row in await tx.all(_EXPIRED, {"now": now, "limit": limit})]
 
 
-async def revoked_since(tx: Transaction, since: str) -> list[Revocation]:
+async def ended_since(tx: Transaction, since: str) -> list[EndedSession]:
     rows = await tx.all(_REVOKED_SINCE, {"since": since})
-    return [Revocation(row["user_id"], row["session_id"], row["revoked_at"]) for row in rows]
+    return [EndedSession(row["user_id"], row["session_id"], row["revoked_at"]) for row in rows]
 
 
 async def forget_revocations(tx: Transaction, before: str) -> int:

@@ -1,0 +1,15 @@
+"""The composition root: settings and a target become an application. Nothing else builds objects.
+
+backends.py      which database, cache, bus and mail server the settings name
+services.py      the contracts of modules that run elsewhere
+composition.py   all objects of one process, connected
+application.py   what that process is: it opens, runs and closes
+http.py          the same over HTTP
+"""
+
+from banyan.bootstrap.application import Application
+from banyan.bootstrap.backends import AUDIENCE
+from banyan.bootstrap.composition import build
+from banyan.bootstrap.http import asgi
+
+__all__ = ["AUDIENCE", "Application", "asgi", "build"]

@@ -1,0 +1,68 @@
+"""Backends: which database, positions, limiter and mail server the settings name."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from banyan.infra.db.shards import Shards
+from banyan.infra.db.sqlite import SqliteDatabase
+from banyan.infra.db.transaction import Database
+from banyan.infra.mail.mail import MailTransport
+from banyan.infra.mail.outbox import DevelopmentOutbox
+from banyan.infra.mail.smtp import SmtpTransport
+from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
+from banyan.infra.streams.positions import DatabasePositions, Positions, ProcessPositions
+from banyan.kernel.clock import Clock
+from banyan.settings import Settings
+
+AUDIENCE = "banyan"
+
+
+def open_databases(settings: Settings, modules: Iterable[str]) -> dict[str, Shards]:
+    """The shards of each module; modules whose data lies in one place have the same ones."""
+    by_place: dict[Path | str, Shards] = {}
+    found: dict[str, Shards] = {}
+    for module in modules:
+        place = settings.database_of(module)
+        if place not in by_place:
+            by_place[place] = Shards({"main": _database(settings, place)})
+        found[module] = by_place[place]
+    return found
+
+
+def positions_of(shards: Shards) -> Positions:
+    # Only the one process that a SQLite file has may trust what it remembers.
+    alone = all(isinstance(shards.named(name), SqliteDatabase) for name in shards.names())
+    return ProcessPositions(shards) if alone else DatabasePositions(shards)
+
+
+def rate_limiter() -> RateLimiter:
+    return MemoryRateLimiter()
+
+
+def mail_transport(settings: Settings, clock: Clock) -> MailTransport:
+    if settings.smtp_host is None:
+        return DevelopmentOutbox(settings.data_dir / "mail", sender=settings.mail_from, clock=clock)
+    return SmtpTransport(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.mail_from,
+        encryption=settings.smtp_security,
+        username=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+    )
+
+
+def _database(settings: Settings, place: Path | str) -> Database:
+    if isinstance(place, Path):
+        return SqliteDatabase(place, readers=settings.database_readers)
+    # Imported here: its driver is an extra.
+    from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+
+    pool = PoolSettings(
+        size=settings.database_pool_size,
+        idle_timeout=settings.database_idle_timeout,
+        connect_timeout=settings.database_connect_timeout,
+        pool_wait=settings.database_pool_wait,
+        statement_timeout=settings.database_statement_timeout,
+    )
+    return PostgresDatabase(place, pool)

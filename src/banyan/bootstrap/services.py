@@ -1,0 +1,45 @@
+"""Services: the contracts of modules that run in other processes, spoken over HTTP."""
+
+from banyan.infra.auth.service_tokens import ServiceTokens
+from banyan.infra.http.internal_streams import RemoteStream
+from banyan.infra.services.client import ServiceClient
+from banyan.infra.streams.sources import StreamSource
+from banyan.modules.users.client import UsersClient
+from banyan.modules.users.contract import Users
+from banyan.settings import Settings, SettingsError
+
+
+class Services:
+    """Clients of other services, one for each, made when they are first asked for.
+
+    name: who we are to them. Raises SettingsError for a service whose address is not set.
+    """
+
+    def __init__(self, settings: Settings, name: str, tokens: ServiceTokens) -> None:
+        self._settings = settings
+        self._name = name
+        self._tokens = tokens
+        self._clients: dict[str, ServiceClient] = {}
+
+    def users(self) -> Users:
+        return UsersClient(self._client("users"))
+
+    def stream(self, module: str) -> StreamSource:
+        return RemoteStream(self._client(module))
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+    def _client(self, service: str) -> ServiceClient:
+        if service not in self._clients:
+            address: str | None = getattr(self._settings, f"{service}_url")
+            if address is None:
+                variable = f"BANYAN_{service.upper()}_URL"
+                raise SettingsError(
+                    f"{variable} is missing: `{self._name}` asks the service `{service}`; set it to its address"
+                )
+            self._clients[service] = ServiceClient(
+                service, address, self._tokens, timeout=self._settings.service_timeout
+            )
+        return self._clients[service]

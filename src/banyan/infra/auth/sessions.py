@@ -1,0 +1,127 @@
+"""What a process that verifies tokens must know of sessions: the keys that sign, and the sessions that have ended.
+
+    users ── session_news ──▶ SessionFollower ──▶ key ring, revocations, token cache, open streams
+
+The service that keeps the sessions answers every process that asks for the news twice a second. So tokens verify while
+that service is away (nothing can end a session then), and an ended session is refused everywhere within a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from banyan.infra.auth.keys import KeyRing, SigningKey
+from banyan.infra.auth.revocations import Revocations
+from banyan.infra.auth.token_cache import VerifiedTokenCache
+from banyan.infra.auth.tokens import MAX_LEEWAY
+from banyan.infra.loops import Loop, wait_for
+from banyan.infra.telemetry.log import get_logger
+from banyan.kernel.clock import from_text, to_text
+from banyan.kernel.errors import Unavailable
+
+log = get_logger(__name__)
+
+NEWS_SECONDS = 0.5
+# An ending may be committed some time after the moment that it says: each question reaches back so far.
+OVERLAP = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """ended_at: an instant, as text."""
+
+    user_id: str
+    session_id: str
+    ended_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNews:
+    """keys: the JWKS of this moment. ended: sessions that ended, as far back as was asked. upto: an instant; what is
+    committed later has not been seen."""
+
+    keys: dict[str, Any]
+    ended: Sequence[EndedSession]
+    upto: str
+
+
+class SessionSource(Protocol):
+    async def session_news(self, since: str | None) -> SessionNews:
+        """The keys, and what has ended since an instant; None for all whose tokens could still live.
+
+        Raises Unavailable.
+        """
+        ...
+
+
+class EndedSessions:
+    """Lets this process refuse the tokens of ended sessions. end_streams: closes what (user_id, session_id) has open."""
+
+    def __init__(
+        self,
+        revocations: Revocations,
+        token_cache: VerifiedTokenCache,
+        end_streams: Callable[[str, str], None],
+        *,
+        token_lifetime: timedelta,
+    ) -> None:
+        self._revocations = revocations
+        self._token_cache = token_cache
+        self._end_streams = end_streams
+        self.kept = token_lifetime + MAX_LEEWAY
+
+    def add(self, ended: EndedSession) -> None:
+        """Hearing it twice is fine."""
+        self._revocations.revoke(ended.session_id, (from_text(ended.ended_at) + self.kept).timestamp())
+        self._token_cache.forget_session(ended.session_id)
+        self._end_streams(ended.user_id, ended.session_id)
+
+
+class SessionFollower:
+    """Keeps a process up to date that does not keep the sessions itself."""
+
+    def __init__(
+        self, source: SessionSource, keys: KeyRing, token_cache: VerifiedTokenCache, ended: EndedSessions
+    ) -> None:
+        self._source = source
+        self._keys = keys
+        self._token_cache = token_cache
+        self._ended = ended
+        self._since: str | None = None
+
+    def loop(self) -> Loop:
+        async def run(stop: asyncio.Event) -> None:
+            failing = False
+            while not stop.is_set():
+                try:
+                    await self.follow()
+                    failing = False
+                except Unavailable as error:
+                    if not failing:
+                        log.warning("session_news_unavailable", error=error.detail)
+                    failing = True
+                await wait_for(stop, NEWS_SECONDS)
+
+        return Loop("session-news", run)
+
+    async def follow(self) -> None:
+        """Ask once. Raises Unavailable."""
+        news = await self._source.session_news(self._since)
+        for ended in news.ended:
+            self._ended.add(ended)
+        # Last: until it knows who must be refused, this process verifies nobody.
+        self._use(KeyRing.from_jwks(news.keys).keys)
+        self._since = to_text(from_text(news.upto) - OVERLAP)
+
+    async def check(self) -> None:
+        """Raises Unavailable until the first news have come."""
+        if self._since is None:
+            raise Unavailable("The keys that tokens are verified with are not known yet.")
+
+    def _use(self, keys: Sequence[SigningKey]) -> None:
+        gone = {key.kid for key in self._keys.keys} - {key.kid for key in keys}
+        self._keys.replace(keys)
+        if gone:
+            self._token_cache.clear()

@@ -1,0 +1,1 @@
+"""Other services of this installation, as a caller sees them."""
