@@ -17,8 +17,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 T = TypeVar("T")
 
-MODULES = ("users", "todos", "notifications")
-
 PLACEHOLDERS = {"", "change-me", "changeme", "changethis", "secret", "password", "placeholder", "todo", "xxx"}
 MIN_SECRET_CHARS = 32
 
@@ -306,10 +304,10 @@ class Settings(BaseSettings):
 
     def database_of(self, module: str) -> "Path | str":
         """Where a module's data lies: the path of a SQLite file, or the URL of a PostgreSQL database."""
-        url: SecretStr | None = getattr(self, f"{module}_database_url") or self.database_url
+        url: SecretStr | None = getattr(self, f"{module}_database_url", None) or self.database_url
         return self.database_path if url is None else url.get_secret_value()
 
-    def databases(self, modules: Sequence[str] = MODULES) -> "list[Path | str]":
+    def databases(self, modules: Sequence[str]) -> "list[Path | str]":
         """The databases of these modules, each once."""
         return list(dict.fromkeys(self.database_of(module) for module in modules))
 

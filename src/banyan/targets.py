@@ -9,7 +9,7 @@ relay           takes the events of every database to the bus
 
 from dataclasses import dataclass
 
-from banyan.settings import MODULES
+MODULES = ("users", "todos", "notifications")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ from banyan.modules.notifications import module as notifications
 from banyan.modules.todos import module as todos
 from banyan.modules.users import module as users
 from banyan.modules.users.contract import Users
-from banyan.settings import MODULES, Settings
-from banyan.targets import TARGETS, Target
+from banyan.settings import Settings
+from banyan.targets import MODULES, TARGETS, Target
 
 
 def build(settings: Settings, target_name: str = "all", clock: Clock | None = None) -> Application:

@@ -22,12 +22,13 @@ def print_banner(settings: "Settings") -> None:
     from rich.text import Text
 
     from banyan.settings import database_label
+    from banyan.targets import MODULES
 
     url = settings.public_url or url_of(settings)
     lines = Table.grid(padding=(0, 2))
     lines.add_row(Text("Web application", "bold"), Text(url, "bold cyan underline"))
     lines.add_row("API documents", f"{url}/docs")
-    lines.add_row("Data", Text(", ".join(map(database_label, settings.databases()))))
+    lines.add_row("Data", Text(", ".join(map(database_label, settings.databases(MODULES)))))
     lines.add_row("Mail", Text(_mail(settings)))
     lines.add_row("Administrator", Text(f"made by {command('users create-admin you@example.org')}"))
     lines.add_row("Settings", Text(f"shown by {command('config')}"))

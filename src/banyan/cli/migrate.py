@@ -34,10 +34,11 @@ def migrate(
     from banyan.cli.runtime import load_settings
     from banyan.infra.db.migrate import status
     from banyan.settings import database_label
+    from banyan.targets import MODULES
 
     settings = load_settings()
     pending = False
-    for database in settings.databases():
+    for database in settings.databases(MODULES):
         before = status(database)
         done = False if check else _upgrade(settings.data_dir, database)
         after = status(database)
@@ -65,7 +66,9 @@ def _say(label: str, before: "MigrationStatus", after: "MigrationStatus", *, don
 
 def upgrade(settings: "Settings") -> None:
     """Migrate every database, one process at a time."""
-    for database in settings.databases():
+    from banyan.targets import MODULES
+
+    for database in settings.databases(MODULES):
         _upgrade(settings.data_dir, database)
 
 

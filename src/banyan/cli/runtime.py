@@ -43,7 +43,8 @@ def unknown_variables() -> list[str]:
 def require_migrated(settings: "Settings", modules: "Sequence[str] | None" = None) -> None:
     """Raises CliError when there is no database, or one that this version cannot use. modules: whose; None for all."""
     from banyan.infra.db.migrate import status
-    from banyan.settings import MODULES, database_label
+    from banyan.settings import database_label
+    from banyan.targets import MODULES
 
     for database in settings.databases(modules or MODULES):
         if isinstance(database, Path) and not database.exists():
