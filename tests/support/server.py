@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -100,6 +100,7 @@ class RunningServer:
     """A server process. A context manager: it is running inside and gone outside.
 
     data_dir: made and migrated when it holds no database yet. settings: `BANYAN_…` variables on top of the test ones.
+    target: what `serve` serves.
     program: what to give to the interpreter in place of `-m banyan`.
     """
 
@@ -109,11 +110,13 @@ class RunningServer:
         settings: Mapping[str, str] | None = None,
         *,
         command: str = "serve",
+        target: str = "all",
         program: Sequence[str] = ("-m", "banyan"),
     ) -> None:
         self.data_dir = data_dir
         self.settings = dict(settings or {})
         self.command = command
+        self.target = target
         self.program = list(program)
         self.port = 0
         self.url = ""
@@ -165,12 +168,14 @@ class RunningServer:
         assert not self.is_running, "the server runs already"
         if tests_use_postgresql():
             self.settings.setdefault("BANYAN_DATABASE_URL", migrated_postgres_url())
-        elif self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists():
+        elif (
+            self._uses_sqlite and self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists()
+        ):
             migrated_data_dir(self.data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.program, self.command],
+                [sys.executable, *self.program, self.command, *self._arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -178,6 +183,14 @@ class RunningServer:
                 # A group of its own: Ctrl-C in the test run reaches the tests, which then stop the server.
                 start_new_session=True,
             )
+
+    @property
+    def _uses_sqlite(self) -> bool:
+        return not any(name.endswith("DATABASE_URL") for name in self.settings)
+
+    @property
+    def _arguments(self) -> list[str]:
+        return [] if self.target == "all" else [self.target]
 
     @property
     def is_running(self) -> bool:
@@ -223,6 +236,15 @@ class RunningServer:
             raise ServerDied(
                 f"the server ignored SIGTERM for {timeout_seconds:g} s\n{self.log_text()}"
             ) from None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """SIGSTOP: its sockets stay open, and nothing answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Make sure that it is gone."""

@@ -17,7 +17,7 @@ from joserfc.jwt import JWTClaimsRegistry, decode, encode
 from banyan.infra.auth.keys import KeyRing
 from banyan.infra.auth.principal import Principal
 from banyan.kernel.clock import Clock, SystemClock
-from banyan.kernel.errors import Unauthenticated
+from banyan.kernel.errors import Unauthenticated, Unavailable
 from banyan.kernel.ids import is_id, new_id
 
 ALGORITHM = "EdDSA"
@@ -131,7 +131,10 @@ class TokenVerifier:
 
         Raises Unauthenticated otherwise: `access_token_expired` in its facts' `reason` when it was ours and is merely
         too old, `access_token_invalid` for everything else. More is not said: it would only help a forger.
+        Raises Unavailable while no key is known, as in a service that has just started.
         """
+        if not self._keys.keys:
+            raise Unavailable("The keys that tokens are verified with are not known yet.")
         now = int(self._clock.now().timestamp())
         try:
             claims = self._claims(token, now)

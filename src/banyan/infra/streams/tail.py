@@ -7,8 +7,11 @@ from banyan.infra.streams.log import from_row
 from banyan.infra.streams.tables import events
 from banyan.kernel.events import Event
 
-_wanted = or_(bindparam("user_id").is_(None), events.c.user_id == bindparam("user_id")) & or_(
-    bindparam("stream").is_(None), events.c.stream == bindparam("stream")
+# Typed: PostgreSQL cannot tell the type of a parameter that is only compared with NULL.
+_user_id = bindparam("user_id", type_=events.c.user_id.type)
+_stream = bindparam("stream", type_=events.c.stream.type)
+_wanted = or_(_user_id.is_(None), events.c.user_id == _user_id) & or_(
+    _stream.is_(None), events.c.stream == _stream
 )
 _NEWEST = select(events).where(_wanted).order_by(events.c.sequence.desc()).limit(bindparam("limit"))
 _PAST = (
