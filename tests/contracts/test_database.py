@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -248,6 +248,55 @@ class TwoProcesses:
     there: PostgresDatabase
     other: asyncpg.Connection
     url: str
+
+
+class Gate:
+    """A barrier that opens when the test says so."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.error = error
+
+    async def start(self) -> None: ...
+
+    async def settle(self, events: Sequence[Event]) -> None:
+        self.reached.set()
+        await self.opened.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def close(self) -> None: ...
+
+
+async def test_a_commit_is_acknowledged_and_told_behind_the_barrier_and_holds_no_connection_there():
+    # One connection: the commit must have given it back before it waits.
+    shards = Shards({"main": PostgresDatabase(migrated_postgres_url(), PoolSettings(size=1))})
+    gate, heard = Gate(), list[Event]()
+    shards.settle_with(gate)
+    shards.on_commit(heard.extend)
+    await shards.start()
+    writing = asyncio.create_task(shards.transact("ada", LOG.append, "ada", ONE))
+    await gate.reached.wait()
+    assert await shards.read("ada", LOG.position, "ada") == 1
+    assert (writing.done(), heard) == (False, [])
+    gate.opened.set()
+    assert await writing == 1
+    assert [event.position for event in heard] == [1]
+    await shards.close()
+
+
+async def test_what_cannot_pass_the_barrier_is_committed_and_told_but_not_acknowledged():
+    shards = Shards({"main": PostgresDatabase(migrated_postgres_url())})
+    gate, heard = Gate(Unavailable()), list[Event]()
+    gate.opened.set()
+    shards.settle_with(gate)
+    shards.on_commit(heard.extend)
+    await shards.start()
+    with pytest.raises(Unavailable):
+        await shards.transact("ada", LOG.append, "ada", ONE)
+    assert await shards.read("ada", LOG.position, "ada") == 1
+    assert len(heard) == 1
+    await shards.close()
 
 
 @pytest.fixture

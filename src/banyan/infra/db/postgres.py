@@ -193,14 +193,21 @@ class PostgresDatabase:
     async def _transact(self, make: Callable[[PostgresTransaction], Coroutine[Any, Any, T]]) -> T:
         attempt = _Attempt(self, make)
         try:
-            return await attempt.once()
+            result, settled = await attempt.once()
         except _Again:
             async with self._conflicted:
-                for number in range(MAX_ATTEMPTS):
-                    longest = min(FIRST_PAUSE_SECONDS * 2**number, LONGEST_PAUSE_SECONDS)
-                    await asyncio.sleep(random.uniform(0, longest))
-                    with suppress(_Again):
-                        return await attempt.once()
+                result, settled = await self._try_again(attempt)
+        # The connection is given back: whoever waits here is in nobody's way.
+        if settled is not None:
+            await settled
+        return result
+
+    async def _try_again(self, attempt: "_Attempt") -> tuple[Any, Awaitable[None] | None]:
+        for number in range(MAX_ATTEMPTS):
+            longest = min(FIRST_PAUSE_SECONDS * 2**number, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(random.uniform(0, longest))
+            with suppress(_Again):
+                return await attempt.once()
         raise Unavailable("Too many changes of the same thing at once; try again shortly.")
 
     async def _read(self, work: Any, make: Callable[[PostgresTransaction], Coroutine[Any, Any, T]]) -> T:
@@ -253,9 +260,8 @@ class PostgresDatabase:
     def statements(self) -> StatementCache:
         return self._statements
 
-    def committed(self, events: list[Event]) -> None:
-        if events:
-            self._on_commit(events)
+    def committed(self, events: list[Event]) -> Awaitable[None] | None:
+        return self._on_commit(events) if events else None
 
 
 class _Again(Exception):
@@ -279,8 +285,11 @@ class _Attempt:
         self._lost = 0
         self._unique = 0
 
-    async def once(self) -> Any:
-        """Run and commit. Raises _Again when the unit should be run again, else what is to be told to the caller."""
+    async def once(self) -> tuple[Any, Awaitable[None] | None]:
+        """Run and commit; the result, and what to await before it is acknowledged.
+
+        Raises _Again when the unit should be run again, else what is to be told to the caller.
+        """
         committing = False
         tx = PostgresTransaction(self._database.statements)
         try:
@@ -308,8 +317,7 @@ class _Attempt:
                 raise translate(error) from error
             raise _Again() from error
         fault_point("after-commit")
-        self._database.committed(tx.appended)
-        return result
+        return result, self._database.committed(tx.appended)
 
 
 async def _snapshot(

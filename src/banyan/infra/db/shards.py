@@ -1,7 +1,7 @@
 """Shards: which database holds what belongs to a user."""
 
-from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ParamSpec, Protocol, TypeVar
 
 from banyan.infra.db.transaction import Database, Work
 from banyan.infra.telemetry.log import get_logger
@@ -16,6 +16,18 @@ GLOBAL = "global"
 """The key of what belongs to no single user: the e-mail directory, signing keys, the throttle."""
 
 
+class Barrier(Protocol):
+    """What a commit must pass before it is acknowledged, where several processes share a database."""
+
+    async def start(self) -> None: ...
+
+    async def settle(self, events: Sequence[Event]) -> None:
+        """Return when every process knows of this commit. Raises Unavailable; the commit stands all the same."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Shards:
     """Every database of this process, found by the id of the user whose data it holds.
 
@@ -27,6 +39,7 @@ class Shards:
             raise ValueError("at least one database is needed")
         self._databases = dict(databases)
         self._listeners: list[Callable[[list[Event]], None]] = []
+        self._barrier: Barrier | None = None
 
     def on_commit(self, listener: Callable[[list[Event]], None]) -> None:
         """Tell `listener` the events of each commit, on the event loop, before the writer's caller goes on.
@@ -36,13 +49,22 @@ class Shards:
         """
         self._listeners.append(listener)
 
+    def settle_with(self, barrier: Barrier) -> None:
+        """Let each commit of this process pass the barrier; it is started and closed with the databases."""
+        self._barrier = barrier
+
     async def start(self) -> None:
         for database in self._databases.values():
-            await database.start(self.announce)
+            await database.start(self._committed)
+        if self._barrier is not None:
+            await self._barrier.start()
 
     async def close(self) -> None:
         for database in self._databases.values():
             await database.close()
+        # Last: what was accepted before is still acknowledged through it.
+        if self._barrier is not None:
+            await self._barrier.close()
 
     def names(self) -> list[str]:
         return list(self._databases)
@@ -72,3 +94,15 @@ class Shards:
                     "commit_listener_failed",
                     listener=getattr(listener, "__qualname__", type(listener).__name__),
                 )
+
+    def _committed(self, events: list[Event]) -> Awaitable[None] | None:
+        if self._barrier is None:
+            return self.announce(events)
+        return self._settle(self._barrier, events)
+
+    async def _settle(self, barrier: Barrier, events: list[Event]) -> None:
+        try:
+            await barrier.settle(events)
+        finally:
+            # Not before: whoever is told of an event must find what it did, through any process.
+            self.announce(events)

@@ -58,7 +58,8 @@ Work = Callable[Concatenate[Transaction, P], Awaitable[T]]
 """A unit of work. It may await its own transaction and nothing else (no network inside a transaction), and it may run
 more than once: only the run that is committed counts, so it changes nothing outside the transaction."""
 
-OnCommit = Callable[[list[Event]], None]
+OnCommit = Callable[[list[Event]], Awaitable[None] | None]
+"""Hears the events of a commit. What it returns, if anything, is awaited before the commit is acknowledged."""
 
 
 class Database(Protocol):
@@ -69,14 +70,19 @@ class Database(Protocol):
     """Whether rows become visible in the order of their sequence numbers; see streams/settled.py."""
 
     async def start(self, on_commit: OnCommit) -> None:
-        """Open it. on_commit hears the events of each committed unit, on the event loop, before its caller goes on."""
+        """Open it. on_commit hears the events of each committed unit, on the event loop, before its caller goes on.
+
+        What it returns is awaited, outside of the transaction, where other processes may write too; on SQLite it must
+        be None.
+        """
         ...
 
     async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(tx, …)`; when this returns, its changes are on disk.
 
         When `work` raises, its changes alone are undone and the error comes out here.
-        Raises Unavailable when the queue is full or the database does not answer, StorageFull when the disk is.
+        Raises Unavailable when the queue is full or the database does not answer, StorageFull when the disk is; also
+        when it is committed and nobody can make sure that other processes know (see Shards.settle_with).
         """
         ...
 
