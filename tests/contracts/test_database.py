@@ -250,6 +250,11 @@ class TwoProcesses:
     url: str
 
 
+@pytest.fixture
+def postgres_url() -> str:
+    return migrated_postgres_url()
+
+
 class Gate:
     """A barrier that opens when the test says so."""
 
@@ -268,9 +273,11 @@ class Gate:
     async def close(self) -> None: ...
 
 
-async def test_a_commit_is_acknowledged_and_told_behind_the_barrier_and_holds_no_connection_there():
+async def test_a_commit_is_acknowledged_and_told_behind_the_barrier_and_holds_no_connection_there(
+    postgres_url: str,
+):
     # One connection: the commit must have given it back before it waits.
-    shards = Shards({"main": PostgresDatabase(migrated_postgres_url(), PoolSettings(size=1))})
+    shards = Shards({"main": PostgresDatabase(postgres_url, PoolSettings(size=1))})
     gate, heard = Gate(), list[Event]()
     shards.settle_with(gate)
     shards.on_commit(heard.extend)
@@ -285,8 +292,8 @@ async def test_a_commit_is_acknowledged_and_told_behind_the_barrier_and_holds_no
     await shards.close()
 
 
-async def test_what_cannot_pass_the_barrier_is_committed_and_told_but_not_acknowledged():
-    shards = Shards({"main": PostgresDatabase(migrated_postgres_url())})
+async def test_what_cannot_pass_the_barrier_is_committed_and_told_but_not_acknowledged(postgres_url: str):
+    shards = Shards({"main": PostgresDatabase(postgres_url)})
     gate, heard = Gate(Unavailable()), list[Event]()
     gate.opened.set()
     shards.settle_with(gate)

@@ -10,11 +10,12 @@ from banyan.infra.db import idempotency as _idempotency
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
 from banyan.infra.db.tables import metadata
+from banyan.infra.redis import tables as _redis
 from banyan.infra.streams import tables as _streams
 from banyan.modules.notifications import tables as _notifications
 
 # Importing them is what puts their tables into the catalogue.
-CATALOGUED = (_idempotency, _streams, _notifications)
+CATALOGUED = (_idempotency, _redis, _streams, _notifications)
 
 
 def create_tables(path: Path) -> None:

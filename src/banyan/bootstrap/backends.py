@@ -29,10 +29,30 @@ def open_databases(settings: Settings, modules: Iterable[str]) -> dict[str, Shar
     return found
 
 
-def positions_of(shards: Shards) -> Positions:
+def positions_of(settings: Settings, shards: Shards) -> Positions:
     # Only the one process that a SQLite file has may trust what it remembers.
-    alone = all(isinstance(shards.named(name), SqliteDatabase) for name in shards.names())
-    return ProcessPositions(shards) if alone else DatabasePositions(shards)
+    if all(isinstance(shards.named(name), SqliteDatabase) for name in shards.names()):
+        return ProcessPositions(shards)
+    if settings.redis_url is None:
+        return DatabasePositions(shards)
+    from banyan.infra.redis.positions import RedisPositions
+
+    url = settings.redis_url.get_secret_value()
+    positions = RedisPositions.over(shards, _beside(shards), url, settings.redis_timeout)
+    shards.settle_with(positions)
+    return positions
+
+
+def _beside(shards: Shards) -> dict[str, Database]:
+    """More connections to the same databases: the lease on Redis must not lapse when the pool is used up."""
+    from banyan.infra.db.postgres import PostgresDatabase
+
+    found: dict[str, Database] = {}
+    for name in shards.names():
+        database = shards.named(name)
+        assert isinstance(database, PostgresDatabase)  # the only one that several processes share
+        found[name] = database.beside(size=2)
+    return found
 
 
 def rate_limiter() -> RateLimiter:

@@ -55,7 +55,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     clock = clock or SystemClock()
     databases = open_databases(settings, target.databases_of)
     distinct = list({id(shards): shards for shards in databases.values()}.values())
-    positions = {id(shards): positions_of(shards) for shards in distinct}
+    positions = {id(shards): positions_of(settings, shards) for shards in distinct}
     logs = {name: EventLog(name, clock) for name in MODULES}
     service_tokens = ServiceTokens(settings.secret(), target_name, clock)
     services = Services(settings, target_name, service_tokens)
@@ -91,6 +91,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     for module in modules:
         checks |= module.checks
     loops = [loop for module in modules for loop in module.loops]
+    loops += [loop for kept in positions.values() for loop in kept.loops()]
     loops += [foreign.loop() for foreign in foreign_commits]
     loops += [Loop("relay", relay.run) for relay in relays]
     loops += [retry_loop(runners)] if runners else []

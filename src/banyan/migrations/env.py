@@ -7,13 +7,14 @@ from sqlalchemy import Connection, create_engine, event
 
 from banyan.infra.db import idempotency as _idempotency
 from banyan.infra.db.tables import metadata
+from banyan.infra.redis import tables as _redis
 from banyan.infra.streams import tables as _streams
 from banyan.modules.notifications import tables as _notifications
 from banyan.modules.todos import tables as _todos
 from banyan.modules.users import tables as _users
 
 # Importing them is what puts their tables into the catalogue.
-CATALOGUED = (_idempotency, _streams, _users, _todos, _notifications)
+CATALOGUED = (_idempotency, _redis, _streams, _users, _todos, _notifications)
 
 
 def run() -> None:

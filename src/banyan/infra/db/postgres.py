@@ -13,7 +13,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -157,6 +157,10 @@ class PostgresDatabase:
         self._conflicted = asyncio.Lock()
         # Reads that were seen to need more than one statement, and so a snapshot.
         self._need_snapshot: set[CodeType] = set()
+
+    def beside(self, *, size: int) -> "PostgresDatabase":
+        """The same database through a pool of its own, for what must not wait behind requests."""
+        return PostgresDatabase(self._url, replace(self._settings, size=size), name=self.name)
 
     async def start(self, on_commit: OnCommit) -> None:
         """Raises Unavailable when the server cannot be reached."""

@@ -14,6 +14,7 @@ from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.tables import batch
 from banyan.infra.db.transaction import Transaction
+from banyan.infra.loops import Loop
 from banyan.infra.streams.log import as_json
 from banyan.infra.streams.tables import streams
 from banyan.kernel.events import Event
@@ -42,6 +43,10 @@ class Positions(Protocol):
         """Take in what was committed."""
         ...
 
+    def loops(self) -> Sequence[Loop]:
+        """What has to run beside, for as long as they are used."""
+        ...
+
 
 class ProcessPositions:
     """Positions for the only process that serves its shards.
@@ -66,6 +71,9 @@ class ProcessPositions:
         for event in events:
             self._learn((event.user_id, event.stream), event.position)
 
+    def loops(self) -> Sequence[Loop]:
+        return ()
+
     def _learn(self, key: Key, position: int) -> int:
         """Positions only grow: a load that was overtaken by a commit changes nothing."""
         known = self._known.get(key, -1)
@@ -77,7 +85,7 @@ class ProcessPositions:
         return known
 
     async def _load(self, keys: Sequence[Key]) -> list[int]:
-        found = await _load(self._shards, keys)
+        found = await load_positions(self._shards, keys)
         return [self._learn(key, found.get(key, 0)) for key in keys]
 
 
@@ -100,12 +108,16 @@ class DatabasePositions:
     def observe(self, events: Sequence[Event]) -> None:
         """Nothing is remembered, so there is nothing to learn."""
 
+    def loops(self) -> Sequence[Loop]:
+        return ()
+
     async def _load(self, keys: Sequence[Key]) -> list[int]:
-        found = await _load(self._shards, keys)
+        found = await load_positions(self._shards, keys)
         return [found.get(key, 0) for key in keys]
 
 
-async def _load(shards: Shards, keys: Sequence[Key]) -> dict[Key, int]:
+async def load_positions(shards: Shards, keys: Sequence[Key]) -> dict[Key, int]:
+    """What the databases say now; a stream in which nothing happened is left out. Raises Unavailable."""
     by_shard: dict[str, list[Key]] = {}
     for key in keys:
         by_shard.setdefault(shards.of(key[0]).name, []).append(key)

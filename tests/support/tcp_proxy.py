@@ -1,0 +1,90 @@
+"""A TCP proxy that can be told to refuse, to swallow or to delay: one client's broken way to a server that is well."""
+
+import asyncio
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Literal, Self
+
+Mode = Literal["pass", "refuse", "swallow"]
+
+
+class TcpProxy:
+    """Listens on a port of its own for the server on `target`, inside of `with`, in a thread of its own.
+
+    `refuse` ends what is open and each new connection at once; `swallow` accepts, and lets nothing through either way;
+    `delay` holds each piece back so many seconds, in both directions.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._mode: Mode = "pass"
+        self._delay = 0.0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._socket.close()
+
+    def set(self, mode: Mode, *, delay: float = 0.0) -> None:
+        """Returns when it is so."""
+
+        async def change() -> None:
+            self._mode, self._delay = mode, delay
+            if mode == "refuse":
+                self._end_all()
+
+        asyncio.run_coroutine_threadsafe(change(), self._loop).result()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket))
+        self._loop.run_forever()
+        server.close()
+        self._end_all()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(task)
+        self._loop.close()
+
+    def _end_all(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._mode == "refuse":
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._open |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._open -= {writer, far_writer}
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await source.read(65536):
+                if self._mode == "swallow":
+                    continue
+                if self._delay:
+                    await asyncio.sleep(self._delay)
+                sink.write(piece)
+                await sink.drain()
+        sink.close()
