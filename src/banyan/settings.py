@@ -137,6 +137,35 @@ class Settings(BaseSettings):
         " `banyan worker`. Needs the extra `rabbitmq`. Unset: the serving process does them itself.",
     )
 
+    # The gateway: the Envoy in front of the services
+    gateway_replicas: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("all=127.0.0.1:8001",),
+        description="Where the services listen, for `banyan gateway`: `users=HOST:PORT`, `todos=…`, `notifications=…`,"
+        " separated by commas, a service once for each replica; `all=HOST:PORT` for a process that serves everything.",
+    )
+    gateway_internal: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Ports of 127.0.0.1 at which the gateway balances the calls between services, as `users=9101,todos=9102`."
+        " Unset: something else does, such as a Kubernetes Service.",
+    )
+    gateway_admin_port: int = Field(
+        9901,
+        ge=1,
+        le=65535,
+        description="Port of Envoy's admin interface, which is for this machine alone.",
+    )
+    gateway_trusted_hops: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Proxies in front of the gateway that write X-Forwarded-For. With 0 what a client sends there is dropped.",
+    )
+    gateway_certificate: Path | None = Field(
+        None,
+        description="PEM file of the certificate, with its chain, when the gateway itself is to speak HTTPS.",
+    )
+    gateway_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
+
     # Secrets and sessions
     secret_key: SecretStr | None = Field(
         None,
@@ -198,6 +227,13 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production and lines for people in development."
     )
+    drain_delay: timedelta = Field(
+        timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How long a process that is asked to stop goes on accepting requests while `/readyz` already says 503, in"
+        " seconds: longer than whatever balances the load takes to notice, such as 3 behind the gateway.",
+    )
     shutdown_timeout: timedelta = Field(
         timedelta(seconds=8), description="How long requests in flight may take at shutdown, in seconds."
     )
@@ -209,7 +245,14 @@ class Settings(BaseSettings):
         True, description="Serve hot routes in front of the router; off only to measure what it brings."
     )
 
-    @field_validator("allowed_origins", "trusted_proxies", "kafka_servers", mode="before")
+    @field_validator(
+        "allowed_origins",
+        "trusted_proxies",
+        "kafka_servers",
+        "gateway_replicas",
+        "gateway_internal",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (

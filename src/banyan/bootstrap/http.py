@@ -19,6 +19,7 @@ from banyan.infra.http.hot import hot_routes
 from banyan.infra.http.internal_streams import stream_router
 from banyan.infra.http.live import live_router
 from banyan.infra.http.openapi import describe
+from banyan.infra.http.origins import CORS_EXPOSED, CORS_HEADERS, CORS_MAX_AGE_SECONDS, CORS_METHODS
 from banyan.infra.http.problems import install_problem_handlers
 from banyan.infra.http.route import BanyanRoute
 from banyan.infra.http.web import web_routes
@@ -65,18 +66,11 @@ def asgi(application: Application) -> ASGIApp:
     return CORSMiddleware(
         edge,
         allow_origins=list(settings.allowed_origins),
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Type",
-            "If-Match",
-            "If-None-Match",
-            "Idempotency-Key",
-            "Last-Event-ID",
-        ],
-        expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id"],
+        allow_methods=CORS_METHODS,
+        allow_headers=CORS_HEADERS,
+        expose_headers=CORS_EXPOSED,
         allow_credentials=True,
-        max_age=600,
+        max_age=CORS_MAX_AGE_SECONDS,
     )
 
 

@@ -1,9 +1,12 @@
 """Where a request comes from, and under which address it reached us."""
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
 
 from starlette.types import Scope
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
@@ -41,7 +44,7 @@ class ClientAddress:
         self._trusted = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
 
     def apply(self, scope: Scope) -> None:
-        """Set `banyan.address`, and the scheme that a trusted proxy reports."""
+        """Set `banyan.address`, and the scheme and the request id that a trusted proxy reports."""
         client = scope.get("client")
         address = client[0] if client else "unknown"
         if self._trusted and self._is_trusted(address):
@@ -57,6 +60,9 @@ class ClientAddress:
                 scope["scheme"] = (
                     ("wss" if secure else "ws") if scope["type"] == "websocket" else proto.decode()
                 )
+            request_id = header(scope["headers"], b"x-request-id")
+            if request_id is not None and _REQUEST_ID.fullmatch(request_id):
+                scope["banyan.request_id"] = request_id
         scope["banyan.address"] = address[:64]
 
     def _is_trusted(self, address: str) -> bool:

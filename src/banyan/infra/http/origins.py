@@ -2,6 +2,19 @@
 
 from collections.abc import Sequence
 
+# What pages of other origins may send and read (CORS).
+CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+CORS_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "Last-Event-ID",
+)
+CORS_EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-Id")
+CORS_MAX_AGE_SECONDS = 600
+
 
 class Origins:
     def __init__(self, allowed: Sequence[str]) -> None:
