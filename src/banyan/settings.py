@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 T = TypeVar("T")
@@ -227,12 +227,12 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production and lines for people in development."
     )
-    drain_delay: timedelta = Field(
-        timedelta(0),
+    drain_delay: timedelta | None = Field(
+        None,
         ge=timedelta(0),
         le=timedelta(minutes=5),
         description="How long a process that is asked to stop goes on accepting requests while `/readyz` already says 503, in"
-        " seconds: longer than whatever balances the load takes to notice, such as 3 behind the gateway.",
+        " seconds: longer than whatever balances the load takes to notice. Unset: 0 in development, 2 in production.",
     )
     shutdown_timeout: timedelta = Field(
         timedelta(seconds=8), description="How long requests in flight may take at shutdown, in seconds."
@@ -260,6 +260,18 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _seconds(cls, value: object, info: ValidationInfo) -> object:
+        """A duration is a number of seconds, and may have a fraction: pydantic takes whole ones only from a text."""
+        field = cls.model_fields[info.field_name or ""]
+        if field.annotation in (timedelta, timedelta | None) and isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                return value
+        return value
 
     @field_validator("public_url", "users_url", "todos_url", "notifications_url")
     @classmethod
@@ -357,6 +369,13 @@ class Settings(BaseSettings):
     @property
     def logs_json(self) -> bool:
         return self.log_format == "json" or (self.log_format == "auto" and self.env == "production")
+
+    @property
+    def drain_seconds(self) -> float:
+        if self.drain_delay is not None:
+            return self.drain_delay.total_seconds()
+        # The gateway asks twice a second.
+        return 2.0 if self.env == "production" else 0.0
 
     @property
     def mail_url(self) -> str:

@@ -82,7 +82,7 @@ class Application:
                 self.stopping()
                 await runner.stop()
 
-    def stopping(self) -> None:
-        """A shutdown begins: no new requests, please, and streams end."""
+    def stopping(self, drain_seconds: float = 0.0) -> None:
+        """A shutdown begins: no new requests, please, and streams end, one after another until the drain is over."""
         self.readiness.stopping = True
-        self.infra.live.drain()
+        self.infra.live.drain(drain_seconds)

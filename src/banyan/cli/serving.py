@@ -35,7 +35,8 @@ SERVE_EPILOG = """
   banyan migrate && banyan serve    what a deployment does
   banyan serve todos                one service of a fleet
 
-SIGTERM lets it finish: /readyz answers 503, open streams are told to come back, requests in flight are answered.
+SIGTERM lets it finish: /readyz answers 503, open streams are told to come back, requests in flight are answered. It goes on
+accepting requests for BANYAN_DRAIN_DELAY, until whatever balances the load has noticed.
 """
 
 Host = Annotated[
@@ -153,7 +154,8 @@ def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: 
         sock,
         running=application.running(),
         on_ready=on_ready,
-        on_stopping=application.stopping,
+        on_stopping=lambda: application.stopping(settings.drain_seconds),
+        drain_seconds=settings.drain_seconds,
         shutdown_timeout_seconds=int(settings.shutdown_timeout.total_seconds()),
     )
 

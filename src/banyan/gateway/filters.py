@@ -13,7 +13,7 @@ from banyan.gateway.virtual_hosts import CHECK_TOKEN, CORS, RATE_LIMIT, TOKENS
 from banyan.infra.auth.tokens import MAX_LEEWAY
 
 # Clients may send these and nobody must believe them. `x-envoy-…` would change how Envoy itself treats a request that comes
-# from the loopback address or a private network.
+# from the loopback address or a private network; `banyan-…` is what services say to each other.
 REMOVED = (
     "x-user-id",
     "x-real-ip",
@@ -22,7 +22,7 @@ REMOVED = (
     "x-forwarded-prefix",
     "forwarded",
 )
-REMOVED_BEGINNINGS = ("x-envoy-", "banyan-service-")
+REMOVED_BEGINNINGS = ("x-envoy-", "banyan-")
 
 # Addresses that are counted at one time; the one that was quiet the longest gives way to a new one.
 COUNTED_ADDRESSES = 50_000

@@ -1,7 +1,12 @@
 """The server process: uvicorn, with a shutdown that loses nobody.
 
-On SIGTERM or Ctrl-C: `/readyz` turns 503, open streams are told to come back later, requests in flight finish, then
-the process ends. A second signal ends it at once.
+On SIGTERM or Ctrl-C:
+
+    at once            `/readyz` turns 503; open streams are told, one after another, to come back later; each answer ends
+                       its connection, so that clients connect anew, and whatever balances the load sends them elsewhere
+    after the delay    nobody can connect any more, requests in flight finish, the process ends
+
+The delay is the time in which whoever balances the load notices. A second signal ends the process without waiting.
 """
 
 import asyncio
@@ -10,9 +15,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from banyan.infra.http.edge import SECURITY_HEADERS
@@ -42,7 +48,7 @@ class Protocol(HttpToolsProtocol):
 
 class Server(uvicorn.Server):
     """running: what must be open while requests are answered. on_ready: called when they can be. on_stopping: called
-    once when a shutdown begins, on the event loop."""
+    once when a shutdown begins, on the event loop. drain_seconds: how long requests are still accepted after that."""
 
     def __init__(
         self,
@@ -50,12 +56,15 @@ class Server(uvicorn.Server):
         running: AbstractAsyncContextManager[None],
         on_ready: Callable[[], None],
         on_stopping: Callable[[], None],
+        drain_seconds: float = 0.0,
     ) -> None:
         super().__init__(config)
         self._running = running
         self._on_ready = on_ready
         self._on_stopping = on_stopping
+        self._drain_seconds = drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining = False
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         # Not by the ASGI lifespan protocol: it knows only that a start failed, and we want to say why.
@@ -68,9 +77,43 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._loop is not None and not self.should_exit:
-            self._loop.call_soon_threadsafe(self._on_stopping)
-        super().handle_exit(sig, frame)
+        # Ours: uvicorn stops listening at the first signal, and takes only a second Ctrl-C for impatience.
+        self._captured_signals.append(sig)
+        if self._loop is None:
+            self.should_exit = True
+        elif self._draining:
+            self.should_exit = self.force_exit = True
+        else:
+            self._draining = True
+            self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        assert self._loop is not None
+        self._on_stopping()
+        # uvicorn's own types of an ASGI application are not Starlette's.
+        last_answers: Any = _LastAnswers(cast(ASGIApp, self.config.loaded_app))
+        self.config.loaded_app = last_answers
+        for connection in self.server_state.connections:
+            connection.app = last_answers
+        self._loop.call_later(self._drain_seconds, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+class _LastAnswers:
+    """The application, on connections that end with the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, send_last if scope["type"] == "http" else send)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -95,6 +138,7 @@ def serve(
     running: AbstractAsyncContextManager[None],
     on_ready: Callable[[], None],
     on_stopping: Callable[[], None],
+    drain_seconds: float,
     shutdown_timeout_seconds: int,
 ) -> None:
     """Serve until a signal; returns when everything is closed. Raises what `running` raises at its start."""
@@ -114,4 +158,4 @@ def serve(
         ws_max_size=65536,
         ws_ping_interval=20,
     )
-    Server(config, running, on_ready, on_stopping).run(sockets=[sock])
+    Server(config, running, on_ready, on_stopping, drain_seconds).run(sockets=[sock])

@@ -7,6 +7,7 @@ on the way.
 """
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,12 +132,21 @@ class LiveHub:
             if subscription.session_id == session_id:
                 subscription.end("revoked")
 
-    def drain(self) -> None:
-        """End every stream and accept no more: the process is about to stop."""
+    def drain(self, over_seconds: float = 0.0) -> None:
+        """End every stream and accept no more: the process is about to stop.
+
+        over_seconds: the time over which they end, in no order, so that their clients do not all come back at one moment.
+        """
         self._draining = True
-        for subscriptions in self._by_user.values():
+        subscriptions = [found for of_user in self._by_user.values() for found in of_user]
+        if over_seconds <= 0:
             for subscription in subscriptions:
                 subscription.end("draining")
+            return
+        random.shuffle(subscriptions)
+        loop = asyncio.get_running_loop()
+        for number, subscription in enumerate(subscriptions):
+            loop.call_later(over_seconds * number / len(subscriptions), subscription.end, "draining")
 
     def open(self, user_id: str, session_id: str) -> Subscription:
         """Begin to listen. Raises RateLimited when the user has too many open streams. Close it with `close`."""
