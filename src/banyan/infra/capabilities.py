@@ -1,4 +1,4 @@
-"""What `bootstrap.py` hands to every module: the capabilities of this process."""
+"""What `bootstrap` hands to every module: the capabilities of this process."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a module brings: the pieces that `bootstrap.py` mounts, subscribes and runs."""
+"""What a module brings: the pieces that `bootstrap` mounts, subscribes and runs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
