@@ -14,6 +14,9 @@ class InProcessBus:
     def __init__(self, runners: Sequence[ConsumerRunner]) -> None:
         self._runners = runners
 
+    async def prepare(self) -> None:
+        """The consumers are always there; what they cannot take `publish` says."""
+
     async def publish(self, events: Sequence[Event]) -> None:
         results = await asyncio.gather(
             *(runner.deliver(events) for runner in self._runners), return_exceptions=True

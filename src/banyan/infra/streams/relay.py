@@ -4,10 +4,11 @@ It reads the shard's events past its bookmark, as far as they are settled, and m
 taken them; a crash in between publishes some of them twice, which the consumers' inboxes see.
 
 Two relays of one shard do the same work twice, and no harm: each begins where the bookmark is, which is never past an
-event that was not published.
+event that was not published, and moves it only from where it began.
 """
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select
@@ -21,20 +22,28 @@ from banyan.infra.loops import wait_for
 from banyan.infra.streams.log import last_sequence, read_past
 from banyan.infra.streams.settled import SettledSequence
 from banyan.infra.streams.tables import bookmarks
+from banyan.infra.telemetry.log import get_logger
+from banyan.kernel.errors import RetryLater
 from banyan.kernel.events import Event
+
+log = get_logger(__name__)
 
 BATCH = 500
 # A commit wakes the relay; this look without being woken is for commits of other processes.
 LOOK_SECONDS = 1.0
 # Some transaction that is under way holds the next events back: it ends soon, and nothing may tell us when.
 UNSETTLED_LOOK_SECONDS = 0.02
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 2.0
 
 _BOOKMARK = select(bookmarks.c.sequence).where(bookmarks.c.reader == bindparam("reader"))
 _move = upsert(bookmarks).values(reader=bindparam("reader"), sequence=bindparam("sequence"))
 _MOVE = _move.on_conflict_do_update(
     index_elements=["reader"],
     set_={"sequence": _move.excluded.sequence},
-    where=bookmarks.c.sequence < _move.excluded.sequence,
+    # Only from where it was when the events were read: meanwhile another relay may have moved it, or a bus that lost
+    # events may have put it back.
+    where=bookmarks.c.sequence == bindparam("from_sequence"),
 )
 
 
@@ -52,23 +61,35 @@ class Relay:
         self._committed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
+        """A bus or a database that is away is tried again, at first soon, then every two seconds."""
+        pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
             self._committed.clear()
-            if await self.publish_waiting() == 0:
+            try:
+                published = await self.publish_waiting()
+            except RetryLater as error:
+                if pause == FIRST_PAUSE_SECONDS:  # once an outage
+                    log.warning("relay_waits", error=type(error).__name__, detail=error.detail)
+                await wait_for(stop, pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                continue
+            pause = FIRST_PAUSE_SECONDS
+            if published == 0:
                 waits = any(settled.is_behind for settled in self._settled.values())
                 await wait_for(self._committed, UNSETTLED_LOOK_SECONDS if waits else LOOK_SECONDS, stop=stop)
 
     async def publish_waiting(self) -> int:
         """Publish one batch of each shard; returns how many events that were."""
+        await self._bus.prepare()
         published = 0
         for name in self._shards.names():
             database = self._shards.named(name)
-            waiting = await database.read(self._waiting, await self._settled[name].upto())
+            begin, waiting = await database.read(self._waiting, await self._settled[name].upto())
             if waiting:
                 fault_point("before-publish")
                 await self._bus.publish(waiting)
                 fault_point("after-publish")
-                await database.transact(self._move_bookmark, waiting[-1].sequence)
+                await database.transact(self._move_bookmark, begin, waiting[-1].sequence)
                 published += len(waiting)
         return published
 
@@ -76,8 +97,9 @@ class Relay:
         """How many sequence numbers the slowest shard's bookmark is behind."""
         return max([await self._shards.named(name).read(self._behind) for name in self._shards.names()])
 
-    async def _waiting(self, tx: Transaction, upto: int) -> list[Event]:
-        return await read_past(tx, await self._bookmark(tx), BATCH, upto=upto)
+    async def _waiting(self, tx: Transaction, upto: int) -> tuple[int, list[Event]]:
+        begin = await self._bookmark(tx)
+        return begin, await read_past(tx, begin, BATCH, upto=upto)
 
     async def _behind(self, tx: Transaction) -> int:
         return await last_sequence(tx) - await self._bookmark(tx)
@@ -85,5 +107,5 @@ class Relay:
     async def _bookmark(self, tx: Transaction) -> int:
         return await tx.value(_BOOKMARK, {"reader": self._reader}) or 0
 
-    async def _move_bookmark(self, tx: Transaction, sequence: int) -> None:
-        await tx.run(_MOVE, {"reader": self._reader, "sequence": sequence})
+    async def _move_bookmark(self, tx: Transaction, begin: int, sequence: int) -> None:
+        await tx.run(_MOVE, {"reader": self._reader, "from_sequence": begin, "sequence": sequence})
