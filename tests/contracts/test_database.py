@@ -405,6 +405,9 @@ class Collected(Bus):
     def __init__(self) -> None:
         self.published: list[Event] = []
 
+    async def prepare(self) -> None:
+        pass
+
     async def publish(self, events) -> None:
         self.published.extend(events)
 

@@ -28,6 +28,7 @@ class Bus:
         self.taken: list[Event] = []
         self.down = False
         self.tries = 0
+        self.tried = asyncio.Event()
         self.tried_twice = asyncio.Event()
         self.waiting_for = 0
         self.reached = asyncio.Event()
@@ -37,6 +38,7 @@ class Bus:
 
     async def publish(self, events: Sequence[Event]) -> None:
         self.tries += 1
+        self.tried.set()
         if self.tries == 2:
             self.tried_twice.set()
         if self.down:
@@ -192,8 +194,7 @@ async def test_a_bus_that_stays_away_is_not_asked_all_the_time(
     runner = LoopRunner([Loop("relay", relay.run)])
     runner.start()
     await happen(shards, 1)
-    while bus.tries == 0:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(bus.tried.wait(), 10)
     for _ in range(5):
         await happen(shards, 1)
     await runner.stop()

@@ -44,12 +44,18 @@ class Consumer:
 
     Events of one stream come in order, except that those set aside come later than the ones behind them. The
     transaction is on the shard of the event's user. streams: whose events it wants; types: which, None for all.
+    group: under which name its processes share the work between them on a broker; its own name, by default.
     """
 
     name: str
     streams: frozenset[str]
     handle: Handle
     types: frozenset[str] | None = None
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            object.__setattr__(self, "group", f"{self.name}-group")
 
     def wants(self, event: Event) -> bool:
         return event.stream in self.streams and (self.types is None or event.type in self.types)
@@ -123,7 +129,7 @@ class ConsumerRunner:
 
     def __init__(self, consumer: Consumer, shards: Shards, clock: Clock) -> None:
         self.consumer = consumer
-        self._shards = shards
+        self.shards = shards
         self._clock = clock
 
     async def deliver(self, events_: Sequence[Event]) -> None:
@@ -134,15 +140,15 @@ class ConsumerRunner:
         by_shard: dict[str, list[Event]] = {}
         for event in events_:
             if self.consumer.wants(event):
-                by_shard.setdefault(self._shards.of(event.user_id).name, []).append(event)
+                by_shard.setdefault(self.shards.of(event.user_id).name, []).append(event)
         for shard, wanted in by_shard.items():
-            await self._apply_or_split(self._shards.named(shard), wanted)
+            await self._apply_or_split(self.shards.named(shard), wanted)
 
     async def retry_due(self) -> int:
         """Try what was set aside and is due; returns how many were tried."""
         tried = 0
-        for name in self._shards.names():
-            database = self._shards.named(name)
+        for name in self.shards.names():
+            database = self.shards.named(name)
             for event, attempts in await database.read(self._due):
                 tried += 1
                 try:
@@ -152,6 +158,18 @@ class ConsumerRunner:
                 except Exception as error:
                     await self._set_aside(event, attempts + 1, error)
         return tried
+
+    async def pass_over(self, tx: Transaction, event: Event) -> bool:
+        """Move the inbox past an event without applying it; False when it was past it before.
+
+        Whoever keeps the event elsewhere in the same transaction may apply it later, and is the only one who may.
+        """
+        key = (event.user_id, event.stream)
+        rows = await tx.all(_APPLIED, {"wanted": as_json([key]), "consumer": self.consumer.name})
+        if rows and rows[0]["position"] >= event.position:
+            return False
+        await tx.run(_MARK, self._mark(*key, event.position))
+        return True
 
     async def _apply_or_split(self, database: Database, wanted: list[Event]) -> None:
         """Apply all in one transaction. When one of them is bad, halve until it is alone: it is set aside, and its
@@ -210,7 +228,7 @@ class ConsumerRunner:
             place=_place(error),
             **facts,
         )
-        await self._shards.transact(event.user_id, self._store_failure, event, facts)
+        await self.shards.transact(event.user_id, self._store_failure, event, facts)
 
     async def _store_failure(self, tx: Transaction, event: Event, facts: dict[str, object]) -> None:
         mark = self._mark(event.user_id, event.stream, event.position)

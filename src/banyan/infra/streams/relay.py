@@ -68,7 +68,7 @@ class Relay:
             try:
                 published = await self.publish_waiting()
             except RetryLater as error:
-                if pause == FIRST_PAUSE_SECONDS:  # once an outage
+                if pause == FIRST_PAUSE_SECONDS * 2:  # once an outage, when it outlasts the first pause
                     log.warning("relay_waits", error=type(error).__name__, detail=error.detail)
                 await wait_for(stop, pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -68,3 +68,19 @@ failed_events = Table(
     PrimaryKeyConstraint("user_id", "stream", "position", "consumer"),
 )
 Index("ix_failed_events_due", failed_events.c.state, failed_events.c.next_try_at)
+
+# Messages of a broker that are no event, as they came: `parked`, or `retrying` when a person wants them read again.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("consumer", String(64), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("topic", String(255), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", Position, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("consumer", "id"),
+)

@@ -26,6 +26,7 @@ def consumer(service: NotificationService) -> Consumer:
         streams=frozenset({TODOS, USERS}),
         types=frozenset({TODO_REMINDED, USER_REGISTERED, PASSWORD_CHANGED, USER_DELETED}),
         handle=handle,
+        group="notification-group",
     )
 
 
