@@ -1,6 +1,7 @@
 """The composition root: settings and a target become an application. Nothing else builds objects.
 
 backends.py      which database, cache, bus and mail server the settings name
+events.py        how events reach their consumers
 services.py      the contracts of modules that run elsewhere
 composition.py   all objects of one process, connected
 application.py   what that process is: it opens, runs and closes

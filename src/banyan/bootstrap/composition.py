@@ -12,6 +12,7 @@ from banyan.bootstrap.backends import (
     positions_of,
     rate_limiter,
 )
+from banyan.bootstrap.events import delivery
 from banyan.bootstrap.services import Services
 from banyan.infra.auth.cursors import CursorSigner
 from banyan.infra.auth.hashing_pool import HashingPool
@@ -23,7 +24,6 @@ from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.auth.sessions import EndedSessions, SessionFollower
 from banyan.infra.auth.token_cache import VerifiedTokenCache
 from banyan.infra.auth.tokens import TokenIssuer, TokenVerifier
-from banyan.infra.bus.in_process import InProcessBus
 from banyan.infra.capabilities import Capabilities
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
@@ -74,7 +74,8 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         for module in modules
         for consumer in module.consumers
     ]
-    relays = [Relay(shards, InProcessBus(runners)) for shards in distinct] if target.relays else []
+    delivered = delivery(settings, target, distinct, runners, infra.live, clock)
+    relays = [Relay(shards, bus) for shards, bus in zip(distinct, delivered.buses, strict=False)]
     foreign_commits = [ForeignCommits(shards) for shards in distinct]
     for shards, foreign in zip(distinct, foreign_commits, strict=True):
         # The order matters: whoever reads after a commit must find the new position.
@@ -94,6 +95,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     loops += [loop for kept in positions.values() for loop in kept.loops()]
     loops += [foreign.loop() for foreign in foreign_commits]
     loops += [Loop("relay", relay.run) for relay in relays]
+    loops += delivered.loops
     loops += [retry_loop(runners)] if runners else []
     loops += [housekeeping_loop(shards, clock) for shards in distinct] if modules else []
     if target.modules and "users" not in target.modules:

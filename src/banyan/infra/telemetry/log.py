@@ -44,6 +44,8 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     )
     # Libraries speak through the standard library: their warnings come out in the same form.
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_ToStructlog()], force=True)
+    # It says ten times a second that a broker is away; those who use it say it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class _ToStructlog(logging.Handler):
