@@ -5,12 +5,16 @@ here are short and the comparisons one-sided where time goes on by itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from tests.support.running import Running
+from tests.support.valkey import new_valkey, url_of
 
+from banyan.infra.redis.connection import RedisConnection
+from banyan.infra.redis.rate_limit import RedisRateLimiter
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, Rate, RateLimiter
 
 # Slow enough that nothing comes back during a test that does not advance.
@@ -42,9 +46,24 @@ def in_memory() -> Harness:
     return Harness((limiter, limiter), advance)
 
 
-@pytest.fixture(params=[in_memory])
-def harness(request: pytest.FixtureRequest) -> Harness:
-    return request.param()
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with new_valkey(tmp_path_factory.mktemp("limits")) as running:
+        yield running
+
+
+@pytest.fixture(params=["in_memory", "redis"])
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    if request.param == "in_memory":
+        yield in_memory()
+        return
+    url = url_of(request.getfixturevalue("valkey"))
+    connections = [RedisConnection(url, timedelta(seconds=1)) for _ in range(2)]
+    await connections[0].do(lambda client: client.flushall())
+    first, second = (RedisRateLimiter(connection, MemoryRateLimiter()) for connection in connections)
+    yield Harness((first, second), asyncio.sleep)
+    for connection in connections:
+        await connection.close()
 
 
 async def test_the_burst_is_allowed_and_then_no_more(harness: Harness) -> None:
@@ -97,6 +116,27 @@ async def test_a_forgotten_key_has_its_burst_again(harness: Harness) -> None:
     await harness.limiter.forget("never seen")
     assert (await harness.limiter.take("a", SLOW, cost=5)).allowed
     assert not (await harness.limiter.take("a", SLOW)).allowed
+
+
+async def test_what_one_forgets_is_forgotten_by_all(harness: Harness) -> None:
+    one, other = harness.limiters
+    for limiter in (one, other):
+        await limiter.take("a", SLOW, cost=2)
+    assert not (await one.take("a", SLOW, cost=2)).allowed
+    await other.forget("a")
+    assert (await one.take("a", SLOW, cost=5)).allowed
+    assert not (await other.take("a", SLOW)).allowed
+
+
+async def test_a_large_burst_is_allowed_and_hardly_more(harness: Harness) -> None:
+    rate = Rate(2000, timedelta(hours=10))
+    allowed = 0
+    for _ in range(30):
+        decisions = await asyncio.gather(*(limiter.take("a", rate) for limiter in harness.limiters * 50))
+        allowed += sum(decision.allowed for decision in decisions)
+    # A slack of 1 % for each of two processes, in both directions.
+    assert 1960 <= allowed <= 2040
+    assert not (await harness.limiter.take("a", rate, cost=100)).allowed
 
 
 @pytest.mark.parametrize("cost", [-1, 6])

@@ -1,16 +1,18 @@
 """Backends: which database, positions, limiter and mail server the settings name."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
 from banyan.infra.db.transaction import Database
+from banyan.infra.http.health import Check
 from banyan.infra.mail.mail import MailTransport
 from banyan.infra.mail.outbox import DevelopmentOutbox
 from banyan.infra.mail.smtp import SmtpTransport
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
 from banyan.infra.streams.positions import DatabasePositions, Positions, ProcessPositions
+from banyan.infra.telemetry.metrics import Metrics
 from banyan.kernel.clock import Clock
 from banyan.settings import Settings
 
@@ -55,8 +57,31 @@ def _beside(shards: Shards) -> dict[str, Database]:
     return found
 
 
-def rate_limiter() -> RateLimiter:
-    return MemoryRateLimiter()
+class Redis:
+    """What processes know in common; each part does without when the settings name no Redis."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.limiter: RateLimiter = MemoryRateLimiter()
+        self.checks: dict[str, Check] = {}
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        if settings.redis_url is None:
+            return
+        # Imported here: its client is an extra.
+        from banyan.infra.redis.connection import RedisConnection
+        from banyan.infra.redis.rate_limit import RedisRateLimiter
+
+        connection = RedisConnection(settings.redis_url.get_secret_value(), settings.redis_timeout)
+        self.limiter = limiter = RedisRateLimiter(connection, MemoryRateLimiter())
+        self.checks["redis"] = connection.check
+        self.closing = [connection.close, limiter.close]  # the last one is called first
+        metrics.gauge(
+            "banyan_redis_up", "1 while Redis answers.", lambda: connection.breaker.state == "closed"
+        )
+        metrics.gauge(
+            "banyan_redis_times_lost",
+            "How often Redis has stopped answering.",
+            lambda: connection.breaker.times_opened,
+        )
 
 
 def mail_transport(settings: Settings, clock: Clock) -> MailTransport:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from banyan.bootstrap.application import Application
 from banyan.bootstrap.backends import (
     AUDIENCE,
+    Redis,
     mail_transport,
     open_databases,
     positions_of,
-    rate_limiter,
 )
 from banyan.bootstrap.events import delivery
 from banyan.bootstrap.services import Services
@@ -65,7 +65,11 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         for name in target.modules
     }
     told_live = {name: streams.get(name) or services.stream(name) for name in MODULES} if target.live else {}
-    capabilities = _capabilities(settings, clock, databases, positions, logs, told_live, service_tokens)
+    metrics = Metrics()
+    redis = Redis(settings, metrics)
+    capabilities = _capabilities(
+        settings, clock, databases, positions, logs, told_live, service_tokens, metrics, redis
+    )
     infra = next(iter(capabilities.values()))
 
     modules, users_contract = _modules(capabilities, target, services)
@@ -116,8 +120,8 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         relays=relays,
         foreign_commits=foreign_commits,
         loops=loops,
-        readiness=Readiness(checks),
-        closing=[services.close],
+        readiness=Readiness(checks, redis.checks),
+        closing=[*redis.closing, services.close],
     )
 
 
@@ -129,6 +133,8 @@ def _capabilities(
     logs: dict[str, EventLog],
     sources: Mapping[str, StreamSource],
     service_tokens: ServiceTokens,
+    metrics: Metrics,
+    redis: Redis,
 ) -> dict[str, Capabilities]:
     """What each module is handed: the same things, but for its shards and their positions."""
     secret = settings.secret()
@@ -149,9 +155,9 @@ def _capabilities(
         positions=positions[id(first)],
         logs=logs,
         live=live,
-        limiter=rate_limiter(),
+        limiter=redis.limiter,
         cursors=CursorSigner(secret),
-        metrics=Metrics(),
+        metrics=metrics,
         origins=Origins(settings.allowed_origins),
         keys=keys,
         secret_box=SecretBox(secret),

@@ -1,7 +1,7 @@
 """Health: is the process alive, may it be sent requests, and what is the matter with it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -29,14 +29,24 @@ class Health(View):
 
 
 class Readiness:
-    """Whether this process should be sent requests."""
+    """Whether this process should be sent requests.
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks = checks
+    checks: parts that it cannot do without. accelerators: parts without which it is slower, and right all the same.
+    """
+
+    def __init__(self, checks: Mapping[str, Check], accelerators: Mapping[str, Check] | None = None) -> None:
+        self._needed = frozenset(checks)
+        self._checks = {**checks, **(accelerators or {})}
         self.stopping = False
 
-    async def report(self) -> Health:
-        names = list(self._checks)
+    async def refusal(self) -> str | None:
+        """Why it should be sent no requests: `stopping` or `degraded`; None when it should."""
+        report = await self.report(self._needed)
+        return None if report.status == "ok" else report.status
+
+    async def report(self, names: Collection[str] | None = None) -> Health:
+        """How these parts are; all of them, unless named."""
+        names = [name for name in self._checks if names is None or name in names]
         results = await asyncio.gather(*(self._run(self._checks[name]) for name in names))
         checks = dict(zip(names, results, strict=True))
         healthy = all(result == "ok" for result in results)
@@ -81,9 +91,9 @@ def health_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
     )
     async def readyz() -> Response:
         """503 from the moment a shutdown begins, and while a part that it cannot do without is down."""
-        report = await readiness.report()
-        if report.status != "ok":
-            raise Unavailable(f"This process is {report.status}.")
+        refusal = await readiness.refusal()
+        if refusal is not None:
+            raise Unavailable(f"This process is {refusal}.")
         return Response("ok\n", media_type="text/plain")
 
     @api.get(

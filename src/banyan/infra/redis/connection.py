@@ -12,6 +12,7 @@ behind for the next one.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -89,8 +90,9 @@ class RedisConnection:
         Raises RedisUnavailable within the time-out, and at once while the breaker is open. Raises redis-py's
         ResponseError when the command itself is wrong, such as a script that is not loaded.
         """
-        if self.breaker.state != "closed":
-            self._refuse()
+        if self.is_down():
+            self.breaker.refused += 1
+            raise RedisUnavailable()
         ticket = self.breaker.admit()
         try:
             value = await self._ask(command)
@@ -108,6 +110,13 @@ class RedisConnection:
             raise
         self.breaker.succeeded(ticket)
         return value
+
+    def is_down(self) -> bool:
+        """Whether `do` would refuse. When a probe is due it is sent beside: no request has to wait for it."""
+        state = self.breaker.state
+        if state == "half_open" and (self._probe is None or self._probe.done()):
+            self._probe = asyncio.create_task(self._knock(), context=Context())
+        return state != "closed"
 
     async def check(self) -> None:
         """For /health: raises RedisUnavailable when it does not answer now. No reason to be unready."""
@@ -130,13 +139,6 @@ class RedisConnection:
             raise
         except (RedisError, OSError, TimeoutError) as error:
             raise RedisUnavailable() from error
-
-    def _refuse(self) -> None:
-        """Raises RedisUnavailable. When a probe is due it is sent beside: no request has to wait for it."""
-        if self.breaker.state == "half_open" and (self._probe is None or self._probe.done()):
-            self._probe = asyncio.create_task(self._knock())
-        self.breaker.refused += 1
-        raise RedisUnavailable()
 
     async def _knock(self) -> None:
         try:

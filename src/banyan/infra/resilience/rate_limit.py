@@ -127,6 +127,17 @@ class MemoryRateLimiter:
         if key in self._full_at:
             self._full_at[key] = self._monotonic_ns()
 
+    def full_in_ns(self, key: str) -> int:
+        """Nanoseconds until the key's burst is whole; 0 when it is."""
+        now = self._monotonic_ns()
+        return max(0, self._full_at.get(key, now) - now)
+
+    def learn(self, key: str, full_in_ns: int) -> None:
+        """Take over what a better informed limiter knows of the key."""
+        now = self._monotonic_ns()
+        if full_in_ns > 0 or key in self._full_at:
+            self._store(key, now + full_in_ns, now)
+
     def take_now(self, key: str, rate: Rate, cost: int = 1) -> Decision:
         """`take` without a coroutine, for callers that know this adapter."""
         if not 0 <= cost <= rate.burst:
