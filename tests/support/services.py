@@ -1,4 +1,4 @@
-"""Banyan as services: a process for each module, each with a PostgreSQL database of its own."""
+"""Banyan as services: a process for each module, each with a PostgreSQL database of its own, a relay, and Kafka between them."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.command_line import Finished, banyan
+from tests.support.kafka import running_broker
 from tests.support.server import RunningServer, migrated_postgres_url
 
 SECRET = "one-secret-that-all-services-of-a-test-run-share"
@@ -23,9 +24,11 @@ class RunningServices:
         self.servers: dict[str, RunningServer] = {}
 
     def __enter__(self) -> Self:
+        broker = self._stack.enter_context(running_broker())
+        self._settings["BANYAN_KAFKA_SERVERS"] = broker.address
         # In this order: each knows the addresses of those that it asks.
-        for module in MODULES:
-            self.servers[module] = self._stack.enter_context(self.another(module))
+        for target in (*MODULES, "relay"):
+            self.servers[target] = self._stack.enter_context(self.another(target))
         return self
 
     def __exit__(
@@ -43,7 +46,9 @@ class RunningServices:
 
     def another(self, target: str, settings: dict[str, str] | None = None) -> RunningServer:
         """A further process of a target, which knows the others and is not started."""
-        addresses = {f"BANYAN_{name.upper()}_URL": server.url for name, server in self.servers.items()}
+        addresses = {
+            f"BANYAN_{name.upper()}_URL": self.servers[name].url for name in MODULES if name in self.servers
+        }
         if target in MODULES:
             databases = {"BANYAN_DATABASE_URL": self.databases[target]}
         else:

@@ -10,7 +10,7 @@ from banyan.infra.loops import Loop
 from banyan.infra.streams.consumers import ConsumerRunner
 from banyan.infra.streams.live import LiveHub
 from banyan.kernel.clock import Clock
-from banyan.settings import Settings
+from banyan.settings import Settings, SettingsError
 from banyan.targets import MODULES, Target
 
 
@@ -30,8 +30,12 @@ def delivery(
     live: LiveHub,
     clock: Clock,
 ) -> Delivery:
-    """Through Kafka when its servers are set, else in the process."""
+    """Through Kafka when its servers are set, else in the process, which then must be everything. Raises SettingsError."""
     if not settings.kafka_servers:
+        if not target.relays:
+            raise SettingsError(
+                "BANYAN_KAFKA_SERVERS is missing: a service hears through Kafka of what happens in the others"
+            )
         return Delivery([InProcessBus(runners) for _ in databases] if target.relays else [], [])
     # Imported here: its driver is an extra.
     from banyan.infra.bus.kafka.broadcast import KafkaBroadcast
