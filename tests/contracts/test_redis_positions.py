@@ -15,7 +15,7 @@ import pytest
 from tests.support.running import Running
 from tests.support.server import migrated_postgres_url
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.valkey import new_valkey, url_of
+from tests.support.valkey import new_valkey, port_of, url_of
 
 from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
 from banyan.infra.db.shards import Shards
@@ -128,8 +128,7 @@ def database_url() -> str:
 
 @pytest.fixture
 async def pair(valkey: Running, database_url: str) -> AsyncIterator[Pair]:
-    port = int(url_of(valkey).rpartition(":")[2].partition("/")[0])
-    with TcpProxy(port) as way:
+    with TcpProxy(port_of(valkey)) as way:
         async with (
             process(database_url, f"redis://127.0.0.1:{way.port}/0") as writer,
             process(database_url, url_of(valkey)) as reader,

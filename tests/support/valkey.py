@@ -19,8 +19,20 @@ def new_valkey(folder: Path) -> Running:
 
 
 def url_of(server: Running, database: int = 0) -> str:
+    return f"redis://127.0.0.1:{port_of(server)}/{database}"
+
+
+def port_of(server: Running) -> int:
     argv = list(server.server.argv)
-    return f"redis://127.0.0.1:{argv[argv.index('--port') + 1]}/{database}"
+    return int(argv[argv.index("--port") + 1])
+
+
+def command(server: Running, *words: str) -> bytes:
+    """The beginning of the raw answer to a command, past everybody's client."""
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) as connection:
+        parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+        connection.sendall(f"*{len(words)}\r\n{''.join(parts)}".encode())
+        return connection.recv(65536)
 
 
 def free_port() -> int:
