@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from banyan.infra.cache.shared import SharedCache
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
 from banyan.infra.db.transaction import Database
@@ -62,18 +63,21 @@ class Redis:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.limiter: RateLimiter = MemoryRateLimiter()
+        self.shared_cache: SharedCache | None = None
         self.checks: dict[str, Check] = {}
         self.closing: list[Callable[[], Awaitable[None]]] = []
         if settings.redis_url is None:
             return
         # Imported here: its client is an extra.
+        from banyan.infra.redis.cache import RedisSharedCache
         from banyan.infra.redis.connection import RedisConnection
         from banyan.infra.redis.rate_limit import RedisRateLimiter
 
         connection = RedisConnection(settings.redis_url.get_secret_value(), settings.redis_timeout)
         self.limiter = limiter = RedisRateLimiter(connection, MemoryRateLimiter())
+        self.shared_cache = cache = RedisSharedCache(connection)
         self.checks["redis"] = connection.check
-        self.closing = [connection.close, limiter.close]  # the last one is called first
+        self.closing = [connection.close, cache.close, limiter.close]  # the last one is called first
         metrics.gauge(
             "banyan_redis_up", "1 while Redis answers.", lambda: connection.breaker.state == "closed"
         )
@@ -82,6 +86,10 @@ class Redis:
             "How often Redis has stopped answering.",
             lambda: connection.breaker.times_opened,
         )
+        metrics.gauge(
+            "banyan_shared_cache_hits", "Answers that another process had loaded.", lambda: cache.hits
+        )
+        metrics.gauge("banyan_shared_cache_misses", "Answers that had to be loaded.", lambda: cache.misses)
 
 
 def mail_transport(settings: Settings, clock: Clock) -> MailTransport:

@@ -156,6 +156,7 @@ def _capabilities(
         logs=logs,
         live=live,
         limiter=redis.limiter,
+        shared_cache=redis.shared_cache,
         cursors=CursorSigner(secret),
         metrics=metrics,
         origins=Origins(settings.allowed_origins),

@@ -11,6 +11,7 @@ from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.auth.sessions import EndedSessions
 from banyan.infra.auth.token_cache import VerifiedTokenCache
 from banyan.infra.auth.tokens import TokenIssuer
+from banyan.infra.cache.shared import SharedCache
 from banyan.infra.db.shards import Shards
 from banyan.infra.http.origins import Origins
 from banyan.infra.mail.mail import MailTransport
@@ -25,7 +26,10 @@ from banyan.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """shards, positions: of the module that it is handed to; modules may have databases of their own."""
+    """shards, positions: of the module that it is handed to; modules may have databases of their own.
+
+    shared_cache: what several processes have in common; None for one that has nobody to share with.
+    """
 
     settings: Settings
     clock: Clock
@@ -34,6 +38,7 @@ class Capabilities:
     logs: dict[str, EventLog]
     live: LiveHub
     limiter: RateLimiter
+    shared_cache: SharedCache | None
     cursors: CursorSigner
     metrics: Metrics
     origins: Origins

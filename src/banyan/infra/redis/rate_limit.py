@@ -18,17 +18,14 @@ put back by the first that uses it, unless it was forgotten on purpose.
 """
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextvars import Context
 from typing import NamedTuple
 
-import redis.asyncio as redis
-from redis.exceptions import NoScriptError
-
 from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.redis.connection import RedisConnection, RedisUnavailable
+from banyan.infra.redis.scripts import Call, Script
 from banyan.infra.resilience.rate_limit import Decision, MemoryRateLimiter, Rate
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.errors import Unavailable
@@ -45,7 +42,7 @@ CLOSING_SECONDS = 1.0
 _ABSENT = object()
 
 # Times are whole microseconds: a double holds them until the year 2255. `tostring` would round them to 14 digits.
-_SCRIPT = """
+_TAKE = Script("""
 local interval, burst, cost, debt = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local known, forget = tonumber(ARGV[5]), ARGV[6] == '1'
 local time = redis.call('TIME')
@@ -78,8 +75,7 @@ if changed then
   redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.max(ttl, 1))
 end
 return {allowed and 1 or 0, full_at - now, after - now}
-"""
-_DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+""")
 
 
 class _Question(NamedTuple):
@@ -239,7 +235,7 @@ class RedisRateLimiter:
             for question, debt, forget in zip(questions, owed, forgotten, strict=True)
         ]
         try:
-            results = await self._run(calls)
+            results = await _TAKE.run(self._connection, calls)
         except BaseException:
             for question, debt, forget in zip(questions, owed, forgotten, strict=True):
                 self._undo(question.key, debt, forget)
@@ -260,7 +256,7 @@ class RedisRateLimiter:
             answers.append(answer)
         return answers
 
-    def _call(self, question: _Question, debt: _Debt | None, forget: bool) -> tuple[str | bytes | int, ...]:
+    def _call(self, question: _Question, debt: _Debt | None, forget: bool) -> Call:
         count = 0
         if debt is not None:
             count = debt.count
@@ -274,16 +270,6 @@ class RedisRateLimiter:
             *(count, question.known_us, int(forget), FORGOTTEN_MS),
         )
 
-    async def _run(self, calls: list[tuple[str | bytes | int, ...]]) -> list:
-        results = await self._connection.do(lambda client: _pipelined(client, "EVALSHA", _DIGEST, calls))
-        lost = [index for index, result in enumerate(results) if isinstance(result, NoScriptError)]
-        if lost:  # a server that has just begun does not know the script
-            again = [calls[index] for index in lost]
-            found = await self._connection.do(lambda client: _pipelined(client, "EVAL", _SCRIPT, again))
-            for index, result in zip(lost, found, strict=True):
-                results[index] = result
-        return results
-
     def _undo(self, key: str, debt: _Debt | None, forget: bool) -> None:
         """Redis did not hear it."""
         if forget:
@@ -295,15 +281,6 @@ class RedisRateLimiter:
             debt.count += since.count
             debt.in_outage |= since.in_outage
         self._debts[key] = debt
-
-
-async def _pipelined(
-    client: redis.Redis, verb: str, script: str, calls: list[tuple[str | bytes | int, ...]]
-) -> list:
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        pipeline.execute_command(verb, script, *call)
-    return await pipeline.execute(raise_on_error=False)
 
 
 def _interval_us(rate: Rate) -> int:

@@ -23,7 +23,7 @@ def build(infra: Capabilities, *, users: Users) -> Module:
     channels: list[Channel] = [InAppChannel()]
     service = NotificationService(infra.shards, infra.logs[STREAM], infra.clock, users, channels)
     deliveries = DeliveryLoop(infra.shards, infra.clock, by_name(channels))
-    answers = CachedAnswers(STREAM, infra.positions, ResponseCache(max_bytes=CACHE_BYTES))
+    answers = CachedAnswers(STREAM, infra.positions, ResponseCache(max_bytes=CACHE_BYTES), infra.shared_cache)
     hot = HotNotifications(service, infra.cursors, answers)
     return Module(
         name=STREAM,

@@ -20,7 +20,7 @@ from banyan.modules.todos.service import TodoService
 def build(infra: Capabilities) -> Module:
     log = infra.logs[STREAM]
     service = TodoService(infra.shards, log, infra.clock)
-    answers = CachedAnswers(STREAM, infra.positions, ResponseCache())
+    answers = CachedAnswers(STREAM, infra.positions, ResponseCache(), infra.shared_cache)
     hot = HotTodos(service, infra.cursors, answers)
     reminders = Reminders(infra.shards, log, infra.clock)
     return Module(

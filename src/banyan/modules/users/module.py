@@ -22,6 +22,7 @@ from banyan.modules.users.service.endings import EndingsWatch, SessionEndings
 from banyan.modules.users.service.letters import Letters
 from banyan.modules.users.service.mail_queue import MailQueue
 from banyan.modules.users.service.passwords import Passwords
+from banyan.modules.users.service.profiles import Profiles
 from banyan.modules.users.service.sessions import Sessions
 from banyan.modules.users.service.signing_keys import SigningKeys
 from banyan.modules.users.service.sweeping import Sweeper
@@ -50,6 +51,7 @@ def build(infra: Capabilities) -> Module:
         shards,
         log,
         clock,
+        profiles=Profiles(shards, log, infra.positions, infra.shared_cache),
         passwords=infra.passwords,
         throttle=throttle,
         confirmation=confirmation,

@@ -29,6 +29,7 @@ from banyan.modules.users.model import (
 from banyan.modules.users.service.confirmation import Confirmation
 from banyan.modules.users.service.endings import SessionEndings
 from banyan.modules.users.service.letters import VERIFY_PREFIX, Letters
+from banyan.modules.users.service.profiles import Profiles
 from banyan.modules.users.service.throttle import Throttle
 from banyan.modules.users.store import accounts as store
 from banyan.modules.users.store import tokens
@@ -41,6 +42,7 @@ class Accounts:
         log: EventLog,
         clock: Clock,
         *,
+        profiles: Profiles,
         passwords: PasswordHasher,
         throttle: Throttle,
         confirmation: Confirmation,
@@ -51,6 +53,7 @@ class Accounts:
         self._shards = shards
         self._log = log
         self._clock = clock
+        self._profiles = profiles
         self._passwords = passwords
         self._throttle = throttle
         self._confirmation = confirmation
