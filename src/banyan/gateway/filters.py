@@ -3,7 +3,6 @@
 headers that clients have no business to send → CORS → limit of its address → token → service
 """
 
-import re
 from typing import Any
 
 from banyan.bootstrap import AUDIENCE
@@ -35,7 +34,10 @@ REASON = "refused"
 CANNOT_JUDGE = (
     "Jwt is missing",
     "Jwks remote fetch is failed",
-    "Jwks doesn't have kid to match kid or alg from Jwt",
+    "Jwks is an invalid JSON",
+    "Jwks does not have [keys] field",
+    "Jwks doesn't have any valid public key",
+    "Jwks doesn't have key to match kid or alg from Jwt",
 )
 
 
@@ -140,9 +142,8 @@ def _tokens(issuer: str) -> dict[str, Any]:
 
 def _refuse_bad_tokens() -> dict[str, Any]:
     """Refuses what the filter before it found to be bad, and lets pass what it could not judge."""
-    cannot = "|".join(re.escape(reason) for reason in CANNOT_JUDGE)
-    bad = [_reason({"present_match": True})]
-    bad += [{"not_id": _reason({"string_match": {"safe_regex": {"regex": cannot}}})}]
+    tolerated = [_reason({"string_match": {"exact": reason}}) for reason in CANNOT_JUDGE]
+    bad = [_reason({"present_match": True}), {"not_id": {"or_ids": {"ids": tolerated}}}]
     return _filter(
         "envoy.filters.http.rbac",
         "rbac.v3.RBAC",

@@ -25,6 +25,15 @@ NOT_SENT = "connect-failure,refused-stream,reset-before-request"
 # never asked for again, also not a 503: whoever gives it is alive, says when to come back, and has retried already.
 NO_ANSWER = f"{NOT_SENT},reset"
 
+# What is between the gateway and the services, or tells with what they are made.
+HIDDEN_FROM_CLIENTS = (
+    "server",
+    "via",
+    "x-envoy-upstream-service-time",
+    "x-envoy-immediate-health-check-fail",
+    "banyan-service-proof",
+)
+
 CHECK_TOKEN = "token"  # noqa: S105 - the name of a requirement
 SAFE_METHODS = ("GET", "HEAD")
 
@@ -48,6 +57,7 @@ def public_routes(plan: Plan, table: RouteTable) -> dict[str, Any]:
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": "public",
         "virtual_hosts": [host],
+        "response_headers_to_remove": list(HIDDEN_FROM_CLIENTS),
     }
 
 

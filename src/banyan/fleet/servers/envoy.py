@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from banyan.fleet.servers.server import MissingProgram, Server
+from banyan.gateway.listeners import PUBLIC
 
 CONFIGURATION = "envoy.yaml"
 PROBE_SECONDS = 1.0
@@ -72,8 +73,10 @@ def find_program() -> str:
 
 
 def is_live(admin_port: int) -> bool:
-    """Whether the Envoy with this admin port answers on its listeners; never an error."""
-    return _ask(admin_port, "GET", "/ready") == (200, "LIVE\n")
+    """Whether the Envoy with this admin port answers at the gateway's own port; never an error."""
+    # Without its listeners, because it refused them, it calls itself live all the same.
+    is_there = f"{PUBLIC}::" in ask(admin_port, "GET", "/listeners")[1]
+    return is_there and ask(admin_port, "GET", "/ready") == (200, "LIVE\n")
 
 
 def drain(admin_port: int) -> None:
@@ -82,9 +85,9 @@ def drain(admin_port: int) -> None:
     Its listeners still answer meanwhile, and each answer asks its client to connect anew the next time. Streams that are
     open to the end are cut: their clients resume from their cursor elsewhere. Does nothing when Envoy is gone.
     """
-    if _ask(admin_port, "POST", "/healthcheck/fail")[0] != 200:
+    if ask(admin_port, "POST", "/healthcheck/fail")[0] != 200:
         return
-    _ask(admin_port, "POST", "/drain_listeners?graceful&skip_exit")
+    ask(admin_port, "POST", "/drain_listeners?graceful&skip_exit")
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline and _open_connections(admin_port) > 0:
         time.sleep(LOOK_SECONDS)
@@ -92,12 +95,12 @@ def drain(admin_port: int) -> None:
 
 def _open_connections(admin_port: int) -> int:
     """How many clients are connected to the gateway's own listeners."""
-    _, text = _ask(admin_port, "GET", "/stats?filter=^http\\.gateway\\.downstream_cx_active$")
+    _, text = ask(admin_port, "GET", f"/stats?filter=^http\\.{PUBLIC}\\.downstream_cx_active$")
     return int(text.rpartition(":")[2].strip() or 0)
 
 
-def _ask(admin_port: int, method: str, path: str) -> tuple[int, str]:
-    """Status and body; status 0 when nothing answers."""
+def ask(admin_port: int, method: str, path: str) -> tuple[int, str]:
+    """What the admin interface answers, status and body; status 0 when nothing does."""
     connection = http.client.HTTPConnection("127.0.0.1", admin_port, timeout=PROBE_SECONDS)
     try:
         connection.request(method, path)
