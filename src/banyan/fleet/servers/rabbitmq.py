@@ -45,7 +45,7 @@ def describe(folder: Path, port: int, *, user: str = USER, password: str = PASSW
         folder=folder,
         is_ready=lambda: answers(port),
         prepare=lambda: _prepare(folder, port, program, user, password),
-        environment=_environment(folder, port),
+        environment=_environment(folder),
         stop_seconds=20.0,
     )
 
@@ -76,11 +76,12 @@ def _program() -> Path:
     return found
 
 
-def _environment(folder: Path, port: int) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     return {
         # Erlang keeps its cookie, and nothing else, at home.
         "HOME": str(folder),
-        "RABBITMQ_NODENAME": f"banyan-{port}@localhost",
+        # The name of its data, too: it stays, whatever the port.
+        "RABBITMQ_NODENAME": "banyan@localhost",
         "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
@@ -103,7 +104,9 @@ def _prepare(folder: Path, port: int, program: Path, user: str, password: str) -
         f"listeners.tcp.local = 127.0.0.1:{port}\n"
         f"default_user = {user}\n"
         f"default_pass = {password}\n"
-        "log.console.level = warning\n",
+        "log.console.level = warning\n"
+        # Whoever only asks whether it is there (`answers`) would leave two lines each time.
+        "log.connection.level = error\n",
     )
     # Nobody else asks for these two ports, so each start takes what is free just now.
     epmd_port, distribution_port = _free_ports(2)

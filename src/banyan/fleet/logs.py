@@ -1,0 +1,153 @@
+"""What the processes print: a file for each, and all of them read as one."""
+
+import heapq
+import json
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+# A file that has grown past this is put aside when its process starts the next time.
+MAX_LOG_BYTES = 10_000_000
+KEPT_FILES = 3
+FOLLOW_SECONDS = 0.1
+
+# 2026-11-21T06:31:38.877Z, 2026-11-21 06:31:38.877 UTC, [2026-11-21 06:31:38.877]
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:[.,]\d+)?)")
+# Fields of a line that are shown in a place of their own, or not at all.
+_SHOWN_APART = ("@timestamp", "level", "event", "logger_name", "log_level")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of one process. at: when it was written, as far as the line says so; otherwise the time of the one before."""
+
+    at: str
+    name: str
+    text: str
+
+
+def opened_log(path: Path) -> IO[bytes]:
+    """A log to append to; a large one is put aside first, and the oldest is forgotten."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        for number in range(KEPT_FILES - 1, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+        path.replace(path.with_name(f"{path.name}.1"))
+    # The logs of a fleet are nobody else's business.
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def tail_of(path: Path, *, since: int = 0, lines: int = 12) -> str:
+    """The last lines of a log, of those from the byte `since` on."""
+    try:
+        with path.open("rb") as log:
+            log.seek(since)
+            return b"".join(deque(log, lines)).decode("utf-8", errors="replace").rstrip()
+    except OSError:
+        return ""
+
+
+def last_lines(logs: dict[str, Path], count: int) -> list[LogLine]:
+    """The last lines of all these processes together, oldest first."""
+    merged = heapq.merge(
+        *(_lines_of(name, path, count) for name, path in logs.items()), key=lambda line: line.at
+    )
+    return list(deque(merged, count))
+
+
+def follow(logs: dict[str, Path]) -> Iterator[LogLine]:
+    """What is written from now on, for ever. A log that appears, or begins anew, is read from its beginning."""
+    readers = {name: _Reader(name, path) for name, path in logs.items()}
+    for reader in readers.values():
+        reader.skip()
+    while True:
+        lines = [line for reader in readers.values() for line in reader.read()]
+        yield from sorted(lines, key=lambda line: line.at)
+        if not lines:
+            time.sleep(FOLLOW_SECONDS)
+
+
+def for_people(text: str) -> str:
+    """A line of JSON as words: the time, the level, what happened, and the facts. Other lines stay as they are."""
+    fields = _as_json(text)
+    if fields is None or "event" not in fields:
+        return text
+    at = _TIME.search(str(fields.get("@timestamp", "")))
+    facts = " ".join(f"{name}={_fact(value)}" for name, value in fields.items() if name not in _SHOWN_APART)
+    level = str(fields.get("level", fields.get("log_level", "")))
+    return f"{at[2][:12] if at else ''} {level:<7} {fields['event']}  {facts}".strip()
+
+
+def _fact(value: Any) -> str:
+    return (
+        value
+        if isinstance(value, str) and value and " " not in value
+        else json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _lines_of(name: str, path: Path, count: int) -> Iterable[LogLine]:
+    at = ""
+    for text in tail_of(path, lines=count).splitlines():
+        at = _time_in(text) or at
+        yield LogLine(at, name, text)
+
+
+class _Reader:
+    """Reads what is appended to one file; keeps half a line until its end comes."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._name = name
+        self._path = path
+        self._inode: int | None = None
+        self._offset = 0
+        self._at = ""
+
+    def skip(self) -> None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return
+        self._inode, self._offset = found.st_ino, found.st_size
+
+    def read(self) -> list[LogLine]:
+        try:
+            found = self._path.stat()
+            if found.st_ino != self._inode or found.st_size < self._offset:
+                self._inode, self._offset = found.st_ino, 0
+            if found.st_size == self._offset:
+                return []
+            with self._path.open("rb") as log:
+                log.seek(self._offset)
+                whole, end, _ = log.read().rpartition(b"\n")
+        except OSError:
+            return []
+        self._offset += len(whole) + len(end)
+        lines = []
+        for text in whole.decode("utf-8", errors="replace").splitlines():
+            self._at = _time_in(text) or self._at
+            lines.append(LogLine(self._at, self._name, text))
+        return lines
+
+
+def _time_in(text: str) -> str | None:
+    """The first time of day in a line, in a form that sorts."""
+    found = _TIME.search(text[:400])
+    return f"{found[1]} {found[2].replace(',', '.')}" if found else None
+
+
+def _as_json(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) else None
