@@ -37,6 +37,7 @@ PLANTS = [
     Plant("postgresql", "infra/streams/relay.py", "import asyncpg"),
     Plant("redis", "infra/streams/positions.py", "import redis.asyncio"),
     Plant("kafka", "infra/streams/relay.py", "import aiokafka"),
+    Plant("processes", "fleet/supervisor.py", "import psutil"),
     Plant("mail", "modules/users/service/accounts.py", "import aiosmtplib"),
     Plant("yaml", "fleet/servers/envoy.py", "import yaml"),
     Plant("envoy", "gateway/check.py", "import envoy"),

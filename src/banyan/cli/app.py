@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from banyan import __version__
-from banyan.cli import config, events, gateway, keys, mail, migrate, serving, users
+from banyan.cli import config, events, fleet, gateway, keys, mail, migrate, serving, users
 
 RUN = "Run"
 LOOK_AFTER = "Look after it"
 
 EPILOG = """
 [bold]Begin here[/bold]
-  banyan up                                    start everything
+  banyan up                                    start everything in one process
+  banyan fleet up                              start it as services and servers, with replicas
   banyan users create-admin you@example.org    make an administrator
   banyan config                                explain every setting
 
@@ -57,6 +58,7 @@ def _globals(
 app.command("up", rich_help_panel=RUN, epilog=serving.UP_EPILOG)(serving.up)
 app.command("serve", rich_help_panel=RUN, epilog=serving.SERVE_EPILOG)(serving.serve)
 app.command("migrate", rich_help_panel=RUN, epilog=migrate.EPILOG)(migrate.migrate)
+app.add_typer(fleet.commands, name="fleet", rich_help_panel=RUN)
 app.add_typer(gateway.commands, name="gateway", rich_help_panel=RUN)
 app.add_typer(users.commands, name="users", rich_help_panel=LOOK_AFTER)
 app.add_typer(events.commands, name="events", rich_help_panel=LOOK_AFTER)

@@ -1,9 +1,12 @@
 """`banyan fleet`: every server and service of a scaled-out Banyan on this machine."""
 
 import os
+import signal
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,6 +79,9 @@ def up(
 
     Says at once what is missing on this machine. A process that dies is started again. Ctrl-C ends all of it.
     """
+    # Until the supervisor takes these signals over there is nothing to end but this process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     for name, value in (("HOST", host), ("PORT", port), ("DATA_DIR", data_dir)):
         if value is not None:
             os.environ[f"BANYAN_{name}"] = str(value)
@@ -133,7 +139,9 @@ def logs(
     folder = folder_of_settings()
     found = {path.stem: path for path in sorted(folder.logs.glob("*.log"))}
     if not found:
-        raise CliError(f"no fleet has ever run in {folder.data_dir.resolve()}.", _how_to_start())
+        raise CliError(
+            f"no fleet has ever run in {folder.data_dir.resolve()}.", "Start one with `banyan fleet up`."
+        )
     chosen = _chosen_logs(found, names or [])
     if count:
         for line in reading.last_lines(chosen, count):
@@ -225,6 +233,10 @@ def down() -> None:
             lock.release()
         what = f"{left} processes that it had left were ended." if left else "There is nothing to end."
         say(f"No fleet runs in {folder.data_dir.resolve()}. {what}")
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(1)
 
 
 # Talking to the supervisor

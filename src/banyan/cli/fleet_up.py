@@ -17,7 +17,7 @@ from banyan.fleet.logs import opened_log
 from banyan.fleet.ports import is_free
 from banyan.fleet.process import StartFailed
 from banyan.fleet.report import Event, Report
-from banyan.fleet.runner import Runner, clean_up
+from banyan.fleet.runner import Runner, Watcher, clean_up
 from banyan.fleet.screen import Screen
 from banyan.infra.db.data_lock import DataDirBusy, DataLock
 
@@ -77,7 +77,7 @@ def detached(folder: FleetFolder, replicas: Mapping[str, int]) -> None:
         arguments += ["--replicas", ",".join(f"{name}={count}" for name, count in replicas.items())]
     folder.make()
     with opened_log(folder.supervisor_log) as log:
-        background = subprocess.Popen(
+        background = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -155,7 +155,7 @@ def _make_plan(settings: "Settings", folder: FleetFolder, replicas: Mapping[str,
         raise CliError(f"{error}.", "Write --replicas todos=3.", exit_code=USAGE) from error
 
 
-def _table(screen: Screen) -> Callable[[Runner], "asyncio.Future[None]"]:
+def _table(screen: Screen) -> Watcher:
     async def keep_up_to_date(runner: Runner) -> None:
         while True:
             await asyncio.sleep(TABLE_SECONDS)

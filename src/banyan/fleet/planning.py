@@ -127,8 +127,9 @@ class _Servers:
         named = {
             module: getattr(settings, f"{module}_database_url") or settings.database_url for module in MODULES
         }
-        if all(named.values()):
-            return {module: url.get_secret_value() for module, url in named.items()}
+        given = {module: url.get_secret_value() for module, url in named.items() if url is not None}
+        if len(given) == len(MODULES):
+            return given
         names = {module: f"banyan_{module}" for module in MODULES}
         where, port = self._place("postgresql")
         self._add(port, lambda: postgresql.describe(where, port, list(names.values())))

@@ -9,9 +9,12 @@ from typing import IO, Literal
 Kind = Literal["begun", "done", "failed", "notice", "up", "error", "ended"]
 
 
+STOP = "stop"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """kind: `begun`, `done` and `failed` speak of the step `name`; `notice` and `error` of something in `text`; `up` says that
+    """kind: `begun`, `done` and `failed` speak of the step `name`, which is its end when the text is STOP; `notice` and `error` of something in `text`; `up` says that
     the fleet answers at the address in `text`; `ended` is the last one. detail: what to do, or the last lines of a log."""
 
     kind: Kind

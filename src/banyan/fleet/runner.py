@@ -4,10 +4,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from banyan.fleet import control, remains
@@ -24,7 +23,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 USAGE_SECONDS = 1.0
 CLEAN_UP_SECONDS = 5.0
 
-Watcher = Callable[["Runner"], Awaitable[None]]
+Watcher = Callable[["Runner"], Coroutine[Any, Any, None]]
 
 
 def clean_up(folder: FleetFolder) -> int:
@@ -69,7 +68,7 @@ class Runner:
             url=self.plan.url,
             pid=os.getpid(),
             data_dir=str(self._folder.data_dir),
-            started_at=(datetime.now(timezone.utc) - timedelta(seconds=uptime)).isoformat(timespec="seconds"),
+            started_at=supervisor.started_at.isoformat(timespec="seconds"),
             uptime_seconds=round(uptime, 1),
             processes=tuple(self._status_of(process) for process in ordered),
         )

@@ -18,7 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from banyan.fleet.report import Event
+from banyan.fleet.report import STOP, Event
 from banyan.fleet.status import FleetStatus
 from banyan.fleet.table import drawn
 
@@ -30,6 +30,7 @@ CLOSE_SECONDS = 2.0
 class _Step:
     name: str
     began: float
+    is_stop: bool
     seconds: float | None = None
     failed: bool = False
 
@@ -48,6 +49,7 @@ class Screen:
         self._title = "Starting"
         self._began = time.monotonic()
         self._status: FleetStatus | None = None
+        self._live: Live | None = None
 
     @property
     def is_live(self) -> bool:
@@ -80,13 +82,14 @@ class Screen:
                     if isinstance(what, Event):
                         self._print(what)
                 return
-            with Live(console=self._console, auto_refresh=False, transient=True) as live:
-                while self._take(live):
-                    live.update(self._picture(), refresh=True)
+            with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
+                while self._take():
+                    self._live.update(self._picture(), refresh=True)
+                self._keep_steps()
         except OSError:
             return  # the terminal is gone
 
-    def _take(self, live: Live) -> bool:
+    def _take(self) -> bool:
         """Take in what has happened; False at the end. Returns after a frame, so that what moves can move."""
         try:
             what = self._waiting.get(timeout=FRAME_SECONDS if self._status is None else None)
@@ -94,33 +97,38 @@ class Screen:
                 if isinstance(what, FleetStatus):
                     self._status = what
                 else:
-                    self._take_event(what, live)
+                    self._take_event(what)
                 what = self._waiting.get_nowait()
         except queue.Empty:
             return True
         return False
 
-    def _take_event(self, event: Event, live: Live) -> None:
+    def _take_event(self, event: Event) -> None:
+        is_stop = event.text == STOP
         match event.kind:
             case "begun":
-                if event.text == "stop" and self._title != "Stopping":
-                    self._title, self._steps, self._status = "Stopping", {}, None
-                    self._began = time.monotonic()
-                self._steps[event.name] = _Step(event.name, time.monotonic())
+                if is_stop and self._title != "Stopping":
+                    self._keep_steps()
+                    self._title, self._began = "Stopping", time.monotonic()
+                self._steps[event.name] = _Step(event.name, time.monotonic(), is_stop)
             case "done" | "failed":
-                step = self._steps.setdefault(event.name, _Step(event.name, time.monotonic()))
+                step = self._steps.setdefault(event.name, _Step(event.name, time.monotonic(), is_stop))
                 step.seconds, step.failed = event.seconds, event.kind == "failed"
-            case "up":
-                live.update(Text())
-                for step in self._steps.values():
-                    live.console.print(_line_of(step))
-                self._steps = {}
+            case "up" | "ended":
+                self._keep_steps()
                 self._print(event)
             case "notice" | "error":
                 self._print(event)
-            case "ended":
-                self._steps, self._status = {}, None
-                self._title = ""
+
+    def _keep_steps(self) -> None:
+        """From now on they are lines above the picture, which begins anew."""
+        steps = list(self._steps.values())
+        self._steps, self._status = {}, None
+        if self._live is not None:
+            self._live.update(Text())
+        for step in steps:
+            if step.seconds is not None:
+                self._console.print(_line_of(step))
 
     def _picture(self) -> RenderableType:
         if self._status is not None:
@@ -143,10 +151,9 @@ class Screen:
         """One event as a line."""
         out = self._console
         match event.kind:
-            case "done" if event.text == "stop":
-                out.print(Text(f"  {event.name} has ended ({event.seconds:.1f} s)", "dim"))
             case "done" | "failed":
-                out.print(_line_of(_Step(event.name, 0, event.seconds, event.kind == "failed")))
+                step = _Step(event.name, 0, event.text == STOP, event.seconds, event.kind == "failed")
+                out.print(_line_of(step))
             case "notice":
                 out.print(Text(f"{time.strftime('%H:%M:%S')} {event.text}", "yellow"))
             case "up":
@@ -160,9 +167,15 @@ class Screen:
 
 def _cells_of(step: _Step) -> tuple[Text, str, Text]:
     mark = Text("✗", "bold red") if step.failed else Text("✓", "bold green")
-    return mark, step.name, Text(f"{step.seconds:5.1f} s", "dim")
+    if step.is_stop:
+        mark = Text("■", "dim")
+    return (
+        mark,
+        f"{step.name} has ended" if step.is_stop else step.name,
+        Text(f"{step.seconds:5.1f} s", "dim"),
+    )
 
 
 def _line_of(step: _Step) -> Text:
     mark, name, seconds = _cells_of(step)
-    return Text.assemble("  ", mark, f" {name:<18}", seconds)
+    return Text.assemble("  ", mark, f" {name:<26}", seconds)

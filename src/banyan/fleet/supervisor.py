@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from banyan.fleet.logs import opened_log, tail_of
 from banyan.fleet.plan import Job, Plan, Planned, Stage
 from banyan.fleet.ports import free_port
 from banyan.fleet.process import StartFailed, Supervised, Surroundings, clean_environment, how_it_ended
-from banyan.fleet.report import Event, Report
+from banyan.fleet.report import STOP, Event, Report
 
 LOOK_SECONDS = 2.0
 MAX_REPLICAS = 50
@@ -39,6 +40,7 @@ class Supervisor:
         self.plan = plan
         self.run_id = secrets.token_hex(8)
         self.state = "starting"
+        self.started_at = datetime.now(UTC)
         # Besides `report`: those who have asked for what is being done.
         self.listeners: set[Report] = set()
         self._report = report
@@ -329,9 +331,9 @@ class Supervisor:
 
     async def _stop_one(self, process: Supervised) -> None:
         began = time.monotonic()
-        self._tell(Event("begun", process.name, "stop"))
+        self._tell(Event("begun", process.name, STOP))
         await process.stop()
-        self._tell(Event("done", process.name, "stop", time.monotonic() - began))
+        self._tell(Event("done", process.name, STOP, time.monotonic() - began))
 
     # Watching
 
