@@ -53,7 +53,7 @@ test-quick: test-env ## The suite without browser, fault and slow tests
 .PHONY: test-postgresql
 test-postgresql: test-env ## The API suite against servers on PostgreSQL (`make test` leaves out its slow tests)
 	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
-		BANYAN_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
+		BANYAN_TEST_AGAINST=postgresql $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
 
 .PHONY: test-faults
 test-faults: test-env ## Only the fault tests: processes killed under load

@@ -3,7 +3,8 @@
 The process is what people run (`python -m banyan serve`), so what holds here holds for them. It can be killed and
 started again on the same data and the same port.
 
-With BANYAN_TEST_DATABASE=postgresql every server has a PostgreSQL database of its own in place of the SQLite file.
+With BANYAN_TEST_AGAINST=postgresql every server has a PostgreSQL database of its own in place of the SQLite file; with
+BANYAN_TEST_AGAINST=fleet the server that tests share is a whole fleet (fleet_server.py).
 """
 
 import asyncio
@@ -59,8 +60,9 @@ def _migrated_database() -> Path:
     return path
 
 
-def tests_use_postgresql() -> bool:
-    return os.environ.get("BANYAN_TEST_DATABASE", "sqlite") == "postgresql"
+def tested_against() -> str:
+    """`sqlite`, `postgresql`, or `fleet`."""
+    return os.environ.get("BANYAN_TEST_AGAINST", "sqlite")
 
 
 @functools.cache
@@ -94,6 +96,17 @@ async def _fetch(url: str, query: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await connection.fetch(query)]
     finally:
         await connection.close()
+
+
+def rows_of(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds in a PostgreSQL database."""
+    return asyncio.run(_fetch(url, query))
+
+
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """The settings that a process with this environment has."""
+    fields = {name[7:].lower(): text for name, text in environment.items() if name.startswith("BANYAN_")}
+    return Settings(**fields)  # pyright: ignore[reportArgumentType] - texts, as in an environment
 
 
 class RunningServer:
@@ -144,15 +157,13 @@ class RunningServer:
 
     def read_settings(self) -> Settings:
         """This server's settings, for what a test does in its own process on the same data."""
-        texts = self.environment.items()
-        fields = {name[7:].lower(): text for name, text in texts if name.startswith("BANYAN_")}
-        return Settings(**fields)  # pyright: ignore[reportArgumentType] - texts, as in an environment
+        return settings_of(self.environment)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query finds in the server's database, past the server."""
         url = self.settings.get("BANYAN_DATABASE_URL")
         if url is not None:
-            return asyncio.run(_fetch(url, query))
+            return rows_of(url, query)
         with closing(sqlite3.connect(f"file:{self.data_dir}/banyan.sqlite3?mode=ro", uri=True)) as database:
             return database.execute(query).fetchall()
 
@@ -166,7 +177,7 @@ class RunningServer:
     def launch(self) -> None:
         """Start it without waiting."""
         assert not self.is_running, "the server runs already"
-        if tests_use_postgresql():
+        if tested_against() == "postgresql" and self._uses_sqlite:
             self.settings.setdefault("BANYAN_DATABASE_URL", migrated_postgres_url())
         elif (
             self._uses_sqlite and self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Variables that the tests and build scripts read.
-NOT_SETTINGS = frozenset({"BANYAN_CI", "BANYAN_CHROMIUM", "BANYAN_POSTGRES", "BANYAN_TEST_DATABASE"})
+NOT_SETTINGS = frozenset({"BANYAN_CI", "BANYAN_CHROMIUM", "BANYAN_POSTGRES", "BANYAN_TEST_AGAINST"})
 
 
 def load_settings() -> "Settings":
