@@ -39,7 +39,7 @@ class KnownUsers:
     async def redeem_ticket(self, ticket: str) -> Principal:
         raise Unauthenticated()
 
-    async def session_news(self, since: str | None) -> SessionNews:
+    async def session_news(self, since: str | None, *, seen: str | None = None) -> SessionNews:
         raise Unavailable()
 
 

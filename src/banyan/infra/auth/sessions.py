@@ -2,8 +2,9 @@
 
     users ── session_news ──▶ SessionFollower ──▶ key ring, revocations, token cache, open streams
 
-The service that keeps the sessions answers every process that asks for the news twice a second. So tokens verify while
-that service is away (nothing can end a session then), and an ended session is refused everywhere within a second.
+The service that keeps the sessions is always being asked for the news by every other process, and answers when there are
+some, or after half a second. So an ended session is refused everywhere at once, and tokens verify while that service is
+away: nothing can end a session then.
 """
 
 import asyncio
@@ -23,7 +24,12 @@ from banyan.kernel.errors import Unavailable
 
 log = get_logger(__name__)
 
-NEWS_SECONDS = 0.5
+# How long the service keeps a question that it has no news for. Shorter than any answer may take (BANYAN_SERVICE_TIMEOUT).
+HELD_SECONDS = 0.5
+# Between two questions, however quickly the first was answered.
+PAUSE_SECONDS = 0.05
+# After a question that nobody answered.
+FAILED_PAUSE_SECONDS = 0.5
 # An ending may be committed some time after the moment that it says: each question reaches back so far.
 OVERLAP = timedelta(seconds=30)
 
@@ -40,17 +46,19 @@ class EndedSession:
 @dataclass(frozen=True, slots=True)
 class SessionNews:
     """keys: the JWKS of this moment. ended: sessions that ended, as far back as was asked. upto: an instant; what is
-    committed later has not been seen."""
+    committed later has not been seen. edition: what names these news; every replica has the same name for the same."""
 
     keys: dict[str, Any]
     ended: Sequence[EndedSession]
     upto: str
+    edition: str
 
 
 class SessionSource(Protocol):
-    async def session_news(self, since: str | None) -> SessionNews:
+    async def session_news(self, since: str | None, *, seen: str | None = None) -> SessionNews:
         """The keys, and what has ended since an instant; None for all whose tokens could still live.
 
+        seen: the last edition that the caller knows; while there is no other, the answer waits for HELD_SECONDS.
         Raises Unavailable.
         """
         ...
@@ -90,30 +98,32 @@ class SessionFollower:
         self._token_cache = token_cache
         self._ended = ended
         self._since: str | None = None
+        self._seen: str | None = None
 
     def loop(self) -> Loop:
         async def run(stop: asyncio.Event) -> None:
             failing = False
             while not stop.is_set():
+                pause = PAUSE_SECONDS
                 try:
                     await self.follow()
                     failing = False
                 except Unavailable as error:
                     if not failing:
                         log.warning("session_news_unavailable", error=error.detail)
-                    failing = True
-                await wait_for(stop, NEWS_SECONDS)
+                    failing, pause = True, FAILED_PAUSE_SECONDS
+                await wait_for(stop, pause)
 
         return Loop("session-news", run)
 
     async def follow(self) -> None:
         """Ask once. Raises Unavailable."""
-        news = await self._source.session_news(self._since)
+        news = await self._source.session_news(self._since, seen=self._seen)
         for ended in news.ended:
             self._ended.add(ended)
         # Last: until it knows who must be refused, this process verifies nobody.
         self._use(KeyRing.from_jwks(news.keys).keys)
-        self._since = to_text(from_text(news.upto) - OVERLAP)
+        self._since, self._seen = to_text(from_text(news.upto) - OVERLAP), news.edition
 
     async def check(self) -> None:
         """Raises Unavailable until the first news have come."""

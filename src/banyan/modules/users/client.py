@@ -28,9 +28,9 @@ class UsersClient:
         facts = await self._client.ask("redeem-ticket", {"ticket": ticket}, errors)
         return Principal(**{**facts, "scopes": frozenset(facts["scopes"])})
 
-    async def session_news(self, since: str | None) -> SessionNews:
-        news = await self._client.ask("session-news", {"since": since})
-        return SessionNews(news["keys"], [EndedSession(**ended) for ended in news["ended"]], news["upto"])
+    async def session_news(self, since: str | None, *, seen: str | None = None) -> SessionNews:
+        news = await self._client.ask("session-news", {"since": since, "seen": seen})
+        return SessionNews(**{**news, "ended": [EndedSession(**ended) for ended in news["ended"]]})
 
     async def _exist(self, user_ids: Sequence[str]) -> list[bool]:
         found = await self.existing(user_ids)

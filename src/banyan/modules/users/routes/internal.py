@@ -24,6 +24,7 @@ class Ticket(Body):
 
 class News(Body):
     since: InstantText | None
+    seen: Text | None
 
 
 class UserIds(BaseModel):
@@ -42,6 +43,7 @@ class SessionNewsView(BaseModel):
     keys: dict[str, Any]
     ended: list[dict[str, str]]
     upto: str
+    edition: str
 
 
 def internal_users_router(users: Users, tokens: ServiceTokens) -> APIRouter:
@@ -58,7 +60,12 @@ def internal_users_router(users: Users, tokens: ServiceTokens) -> APIRouter:
 
     @api.post("/session-news")
     async def session_news(asked: News) -> SessionNewsView:
-        news = await users.session_news(asked.since)
-        return SessionNewsView(keys=news.keys, ended=[asdict(ended) for ended in news.ended], upto=news.upto)
+        news = await users.session_news(asked.since, seen=asked.seen)
+        return SessionNewsView(
+            keys=news.keys,
+            ended=[asdict(ended) for ended in news.ended],
+            upto=news.upto,
+            edition=news.edition,
+        )
 
     return api

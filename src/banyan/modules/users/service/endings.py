@@ -1,6 +1,8 @@
 """How sessions end: the row goes, an event tells it, and every process refuses the session's access tokens."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from banyan.infra.auth.sessions import EndedSession, EndedSessions
 from banyan.infra.db.shards import Shards
@@ -62,20 +64,34 @@ class EndingsWatch:
         self._shards = shards
         self._clock = clock
         self._ended = ended
+        self._news = asyncio.Event()
+        self.latest = ""
+        """The last ending that this process knows of, as an instant; the same in every process a moment later."""
 
     def observe(self, events: Sequence[Event]) -> None:
         """Hear what was committed; hearing it twice is fine."""
         for event in events:
             if event.type == SESSION_REVOKED:
-                self._ended.add(EndedSession(event.user_id, event.subject, event.at))
+                self._add(EndedSession(event.user_id, event.subject, event.at))
             elif event.type == USER_DELETED:
                 for session_id in event.data["sessions"]:
-                    self._ended.add(EndedSession(event.user_id, session_id, event.at))
+                    self._add(EndedSession(event.user_id, session_id, event.at))
 
     async def load(self) -> None:
         """Learn of every session whose access tokens could still live; before the first request."""
         for ended in await self.ended_since(None):
-            self._ended.add(ended)
+            self._add(ended)
+
+    async def wait_for_news(self, seconds: float) -> None:
+        """Return when another session ends, at most so much later."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), seconds)
+
+    def _add(self, ended: EndedSession) -> None:
+        self._ended.add(ended)
+        self.latest = max(self.latest, ended.ended_at)
+        self._news.set()
 
     async def ended_since(self, since: str | None) -> list[EndedSession]:
         """Sessions that ended since an instant; None for all whose access tokens could still live."""

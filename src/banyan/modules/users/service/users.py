@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from banyan.infra.auth.principal import Principal
-from banyan.infra.auth.sessions import SessionNews
+from banyan.infra.auth.sessions import HELD_SECONDS, SessionNews
 from banyan.modules.users.contract import Account, SigningKeyInfo
 from banyan.modules.users.service.accounts import Accounts
 from banyan.modules.users.service.administration import OPERATOR, Administration
@@ -38,10 +38,16 @@ class UsersService:
     async def redeem_ticket(self, ticket: str) -> Principal:
         return await self._tickets.redeem(ticket)
 
-    async def session_news(self, since: str | None) -> SessionNews:
-        # The moment first: what is committed while we read is told the next time too.
-        upto, keys = self._signing_keys.published()
-        return SessionNews(keys, await self._endings.ended_since(since), upto)
+    async def session_news(self, since: str | None, *, seen: str | None = None) -> SessionNews:
+        if seen == self._edition():
+            await self._endings.wait_for_news(HELD_SECONDS)
+        # The moment and the edition first: what is committed while we read is told the next time too.
+        (upto, keys), edition = self._signing_keys.published(), self._edition()
+        return SessionNews(keys, await self._endings.ended_since(since), upto, edition)
+
+    def _edition(self) -> str:
+        _, keys = self._signing_keys.published()
+        return " ".join([self._endings.latest, *(key["kid"] for key in keys["keys"])])
 
     async def create_admin(self, *, name: str, email: str, password: str) -> tuple[Account, bool]:
         return await self._administration.create_admin(name=name, email=email, password=password)
