@@ -270,6 +270,8 @@ class Gate:
         if self.error is not None:
             raise self.error
 
+    async def hear(self, events: Sequence[Event]) -> None: ...
+
     async def close(self) -> None: ...
 
 

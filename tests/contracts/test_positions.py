@@ -12,7 +12,7 @@ from tests.support.databases import opened_shards
 from tests.support.server import migrated_postgres_url
 from tests.support.valkey import new_valkey, url_of
 
-from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
 from banyan.infra.db.shards import Shards
 from banyan.infra.loops import LoopRunner
 from banyan.infra.redis.positions import RedisPositions
@@ -23,6 +23,8 @@ from banyan.kernel.events import Event, NewEvent
 
 LOG = EventLog("todos", ManualClock())
 ONE = [NewEvent("Happened", "s")]
+# On a busy machine many wait for twenty connections; that the wait is bounded is another contract.
+PATIENT = PoolSettings(pool_wait=timedelta(seconds=20))
 
 
 @dataclass
@@ -60,7 +62,7 @@ def in_a_file(folder: Path) -> Store:
 
 @asynccontextmanager
 async def on_postgresql(url: str, redis_url: str | None = None) -> AsyncIterator[tuple[Shards, Positions]]:
-    shards = Shards({"main": PostgresDatabase(url)})
+    shards = Shards({"main": PostgresDatabase(url, PATIENT)})
     if redis_url is None:
         positions = DatabasePositions(shards)
     else:

@@ -23,9 +23,10 @@ from banyan.infra.redis import positions as module
 from banyan.infra.redis.positions import RedisPositions, SharedPositions
 from banyan.infra.redis.session import RedisSession
 from banyan.infra.redis.trust import LEASE_SECONDS, QUIET_SECONDS, CacheTrust
+from banyan.infra.streams.foreign_commits import ForeignCommits
 from banyan.infra.streams.log import EventLog
 from banyan.kernel.clock import ManualClock
-from banyan.kernel.events import NewEvent
+from banyan.kernel.events import Event, NewEvent
 
 LOG = EventLog("todos", ManualClock())
 ONE = [NewEvent("Happened", "s")]
@@ -239,15 +240,30 @@ async def a_server_that_came_back_with_older_data_is_not_believed(pair: Pair) ->
     await pair.nothing_stale()
 
 
+async def what_is_told_live_can_be_read_at_once(pair: Pair) -> None:
+    """The writer is cut off and waits; the reader's process finds its commit, and tells a subscriber, who reads."""
+    await pair.reader.read()
+    told = asyncio.Event()
+    pair.reader.shards.on_commit(lambda _events: told.set())
+    foreign = ForeignCommits(pair.reader.shards)
+    await foreign.look()
+    pair.way.set("refuse")
+    async with pair.ticking():
+        writing = asyncio.create_task(pair.writer.write())
+        while not told.is_set():
+            await foreign.look()
+        await pair.nothing_stale()
+        await writing
+
+
 async def a_writer_that_died_before_it_told_is_told_by_another(pair: Pair) -> None:
     await pair.reader.read()
-    events = []
+    events: list[Event] = []
     pair.writer.shards.settle_with(Dead())
     pair.writer.shards.on_commit(events.extend)
     await pair.writer.write()
-    assert await pair.reader.read() < await pair.reader.written()  # nobody has acknowledged it
-    pair.reader.shards.announce(events)  # as ForeignCommits does
-    await pair.reader.shared.upkeep()
+    assert await pair.reader.read() < await pair.reader.written(), "there would be nothing to mend"
+    await pair.reader.shards.hear(events)  # as ForeignCommits does
     await pair.nothing_stale()
 
 
@@ -257,6 +273,8 @@ class Dead:
     async def start(self) -> None: ...
 
     async def settle(self, events: object) -> None: ...
+
+    async def hear(self, events: object) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -269,6 +287,7 @@ SCENARIOS: list[Callable[[Pair], Awaitable[None]]] = [
     a_writer_that_is_cut_off_lets_nobody_read_on,
     what_was_known_before_an_outage_is_not_believed_after_it,
     a_server_that_came_back_with_older_data_is_not_believed,
+    what_is_told_live_can_be_read_at_once,
     a_writer_that_died_before_it_told_is_told_by_another,
 ]
 
@@ -314,7 +333,15 @@ def any_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RedisSession, "call", call)
 
 
+def announced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hear(self: Shards, events: object) -> None: ...
+
+    monkeypatch.setattr(Shards, "hear", hear)
+
+
 PLANTED = [
+    (announced_at_once, what_is_told_live_can_be_read_at_once),
+    (announced_at_once, a_writer_that_died_before_it_told_is_told_by_another),
     (no_wait, a_writer_that_is_cut_off_lets_nobody_read_on),
     (no_epoch, what_was_known_before_an_outage_is_not_believed_after_it),
     (no_comparison, a_load_that_a_write_overtakes_is_not_kept),

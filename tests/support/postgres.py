@@ -44,6 +44,10 @@ class PostgresServer:
         atexit.register(self.stop)
         self._wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 

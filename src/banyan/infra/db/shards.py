@@ -25,6 +25,10 @@ class Barrier(Protocol):
         """Return when every process knows of this commit. Raises Unavailable; the commit stands all the same."""
         ...
 
+    async def hear(self, events: Sequence[Event]) -> None:
+        """Return when every process knows of a commit of another one, or soon after. Never raises."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -94,6 +98,11 @@ class Shards:
                     "commit_listener_failed",
                     listener=getattr(listener, "__qualname__", type(listener).__name__),
                 )
+
+    async def hear(self, events: list[Event]) -> None:
+        """To be called with what another process committed, before it is announced."""
+        if self._barrier is not None:
+            await self._barrier.hear(events)
 
     def _committed(self, events: list[Event]) -> Awaitable[None] | None:
         if self._barrier is None:

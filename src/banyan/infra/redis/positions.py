@@ -16,6 +16,7 @@ Whether Redis can be believed at all is the business of `trust.py`. When it cann
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from secrets import token_hex
 from typing import Any
@@ -40,13 +41,21 @@ MARKED = timedelta(seconds=2)
 RETRY_SECONDS = 0.05
 # So long may nobody be able to say that a commit is known everywhere, before its caller is told that nobody can.
 MOST_SETTLING_SECONDS = 1.0
-# What other processes have written between two looks; beyond it is left to them.
-MOST_HEARD = 10_000
+# By then its writer has told it, or has turned trust off and waited, or has died and somebody else has told it.
+MOST_HEARING_SECONDS = 0.5
 
 _KEPT_MS = int(KEPT.total_seconds() * 1000)
 _MARKED_MS = int(MARKED.total_seconds() * 1000)
 _MARK = b"?"
 
+# In one text: redis-py's parser takes longer over 64 values than all the rest of the round trip.
+_ASK = """
+local held = redis.call('MGET', unpack(KEYS))
+for i = 1, #held do
+    held[i] = held[i] or ''
+end
+return table.concat(held, ',')
+"""
 _TELL = """
 for i, key in ipairs(KEYS) do
     local held = redis.call('GET', key)
@@ -104,22 +113,20 @@ class RedisPositions:
         return await self._of(user_id).current((user_id, stream))
 
     def observe(self, events: Sequence[Event]) -> None:
-        """Take in what was committed here or elsewhere; what its writer did not live to tell is told by `upkeep`."""
-        for event in events:
-            self._of(event.user_id).hear((event.user_id, event.stream), event.position)
+        """Redis has been told before anybody hears of a commit."""
 
     async def settle(self, events: Sequence[Event]) -> None:
         """Return when no process will answer from before this commit. Raises Unavailable when that cannot be had soon.
 
         The commit stands then, and settling goes on beside: the caller knows no more than that it may be done.
         """
-        by_shard: dict[str, Moved] = {}
-        for event in events:
-            moved = by_shard.setdefault(self._shards.of(event.user_id).name, {})
-            key = (event.user_id, event.stream)
-            moved[key] = max(event.position, moved.get(key, 0))
-        for name, moved in by_shard.items():
-            await self._shared[name].settle(moved)
+        for shared, moved in self._moved(events):
+            await shared.settle(moved)
+
+    async def hear(self, events: Sequence[Event]) -> None:
+        """Tell what another process committed and may not have lived to tell; never raises, and never takes long."""
+        for shared, moved in self._moved(events):
+            await shared.hear(moved)
 
     async def start(self) -> None:
         """Raises Unavailable when a database cannot be reached; Redis may come later."""
@@ -143,6 +150,15 @@ class RedisPositions:
             ),
             *(Loop(f"positions-{name}", _every(shared.upkeep)) for name, shared in self._shared.items()),
         ]
+
+    def _moved(self, events: Sequence[Event]) -> list[tuple["SharedPositions", Moved]]:
+        by_shard: dict[str, Moved] = {}
+        for event in events:
+            _raise(
+                by_shard.setdefault(self._shards.of(event.user_id).name, {}),
+                {(event.user_id, event.stream): event.position},
+            )
+        return [(self._shared[name], moved) for name, moved in by_shard.items()]
 
     def _of(self, user_id: str) -> "SharedPositions":
         return self._shared[self._shards.of(user_id).name]
@@ -170,7 +186,6 @@ class SharedPositions:
         self._loads: Coalescer[Key, int] = Coalescer(self._load_many)
         self._tellings: Coalescer[Moved, float] = Coalescer(self._tell_many)
         self._unsettled: set[asyncio.Task[None]] = set()
-        self._heard: Moved = {}
 
     async def current(self, key: Key) -> int:
         if self.trust.lease() is None or not self._ask.is_open:
@@ -193,25 +208,20 @@ class SharedPositions:
             log.warning("commit_not_settled", streams=len(moved))
             raise Unavailable("It may have been done: read before you repeat it, or repeat it with its key.")
 
-    def hear(self, key: Key, position: int) -> None:
-        if len(self._heard) < MOST_HEARD:
-            self._heard[key] = max(position, self._heard.get(key, 0))
+    async def hear(self, moved: Moved) -> None:
+        # Whoever believes Redis can reach it, and so tells it this in time. A process that cannot need not turn trust off.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MOST_HEARING_SECONDS):
+                while not await self._heard(moved):  # noqa: ASYNC110 - it asks again, there is no signal
+                    await asyncio.sleep(RETRY_SECONDS)
 
     async def upkeep(self) -> None:
-        """Tell what was heard of, keep the sessions open, and give up an epoch that is about another Redis than ours."""
+        """Keep the sessions open, and give up an epoch that is about another Redis than ours."""
         await asyncio.gather(self._ask.keep_open(), self._tell.keep_open())
-        heard, self._heard = self._heard, {}
         epoch = self.trust.lease()
-        if epoch is None:
-            return  # nothing that was told before can be asked for later
-        try:
-            if self._tell.is_open and self._tell.server != epoch.server:
+        if epoch is not None and self._tell.is_open and self._tell.server != epoch.server:
+            with suppress(Unavailable):
                 await self.trust.revoke(epoch)
-            elif heard:
-                # Its writer has done this already, or has turned trust off, unless it has died between.
-                await self._tell.call([_telling(epoch, heard)], server=epoch.server)
-        except Unavailable:
-            return
 
     async def close(self) -> None:
         for task in self._unsettled:
@@ -224,12 +234,14 @@ class SharedPositions:
         epoch = self.trust.lease()
         if epoch is None:
             return [None] * len(keys)
+        names = {key: _name(epoch, key) for key in keys}
         try:
-            question: Command = ("MGET", *(_name(epoch, key) for key in keys))
-            (held,) = await self._ask.call([question], server=epoch.server)
+            question: Command = ("EVAL", _ASK, len(names), *names.values())
+            (text,) = await self._ask.call([question], server=epoch.server)
         except RedisUnavailable:
             return [None] * len(keys)
-        return [None if value is None or value.startswith(_MARK) else int(value) for value in held]
+        held = dict(zip(names, text.split(b","), strict=True))
+        return [int(held[key]) if held[key][:1].isdigit() else None for key in keys]
 
     async def _load_many(self, keys: Sequence[Key]) -> list[int]:
         epoch = self.trust.lease()
@@ -273,16 +285,12 @@ class SharedPositions:
         """
         moved: Moved = {}
         for commit in commits:
-            for key, position in commit.items():
-                moved[key] = max(position, moved.get(key, 0))
+            _raise(moved, commit)
         epoch = self.trust.lease() or await self.trust.epoch()
         if not isinstance(epoch, Epoch):
             return [epoch] * len(commits)
         if not await self._told(epoch, moved):
             return [await self.trust.revoke(epoch)] * len(commits)
-        for key, position in moved.items():
-            if self._heard.get(key, 0) <= position:
-                self._heard.pop(key, None)
         return [0.0] * len(commits)
 
     async def _told(self, epoch: Epoch, moved: Moved) -> bool:
@@ -295,6 +303,17 @@ class SharedPositions:
             return True
         return False
 
+    async def _heard(self, moved: Moved) -> bool:
+        try:
+            epoch = self.trust.lease() or await self.trust.epoch()
+            if isinstance(epoch, Epoch):
+                await self._tell.call([_telling(epoch, moved)], server=epoch.server)
+            else:
+                await asyncio.sleep(max(0.0, epoch - self._monotonic()))
+        except Unavailable:
+            return False
+        return True
+
     async def _settle_late(self, moved: Moved, quiet_at: float | None) -> None:
         while quiet_at is None:
             await asyncio.sleep(RETRY_SECONDS)
@@ -303,6 +322,11 @@ class SharedPositions:
             except Unavailable:
                 continue
         await asyncio.sleep(max(0.0, quiet_at - self._monotonic()))
+
+
+def _raise(moved: Moved, by: Moved) -> None:
+    for key, position in by.items():
+        moved[key] = max(position, moved.get(key, 0))
 
 
 def _name(epoch: Epoch, key: Key) -> str:

@@ -114,6 +114,7 @@ class ForeignCommits:
             events += page
         # All at once: a stream of which only the beginning was told would seem to be shorter than it is.
         if events:
+            await self._shards.hear(events)
             self._telling = True
             try:
                 self._shards.announce(events)
