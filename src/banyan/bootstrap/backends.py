@@ -32,9 +32,13 @@ def open_databases(settings: Settings, modules: Iterable[str]) -> dict[str, Shar
     return found
 
 
+def has_other_writers(shards: Shards) -> bool:
+    """Only the one process that a SQLite file has may trust what it remembers."""
+    return not all(isinstance(shards.named(name), SqliteDatabase) for name in shards.names())
+
+
 def positions_of(settings: Settings, shards: Shards) -> Positions:
-    # Only the one process that a SQLite file has may trust what it remembers.
-    if all(isinstance(shards.named(name), SqliteDatabase) for name in shards.names()):
+    if not has_other_writers(shards):
         return ProcessPositions(shards)
     if settings.redis_url is None:
         return DatabasePositions(shards)
@@ -59,9 +63,12 @@ def _beside(shards: Shards) -> dict[str, Database]:
 
 
 class Redis:
-    """What processes know in common; each part does without when the settings name no Redis."""
+    """What processes know in common; each part does without when the settings name no Redis.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    shares_data: whether other processes may serve the same data; what only one serves needs no second cache.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, *, shares_data: bool) -> None:
         self.limiter: RateLimiter = MemoryRateLimiter()
         self.shared_cache: SharedCache | None = None
         self.checks: dict[str, Check] = {}
@@ -75,9 +82,8 @@ class Redis:
 
         connection = RedisConnection(settings.redis_url.get_secret_value(), settings.redis_timeout)
         self.limiter = limiter = RedisRateLimiter(connection, MemoryRateLimiter())
-        self.shared_cache = cache = RedisSharedCache(connection)
         self.checks["redis"] = connection.check
-        self.closing = [connection.close, cache.close, limiter.close]  # the last one is called first
+        self.closing = [connection.close, limiter.close]  # the last one is called first
         metrics.gauge(
             "banyan_redis_up", "1 while Redis answers.", lambda: connection.breaker.state == "closed"
         )
@@ -86,6 +92,10 @@ class Redis:
             "How often Redis has stopped answering.",
             lambda: connection.breaker.times_opened,
         )
+        if not shares_data:
+            return
+        self.shared_cache = cache = RedisSharedCache(connection)
+        self.closing.append(cache.close)
         metrics.gauge(
             "banyan_shared_cache_hits", "Answers that another process had loaded.", lambda: cache.hits
         )

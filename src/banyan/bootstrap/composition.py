@@ -8,6 +8,7 @@ from banyan.bootstrap.application import Application
 from banyan.bootstrap.backends import (
     AUDIENCE,
     Redis,
+    has_other_writers,
     mail_transport,
     open_databases,
     positions_of,
@@ -66,7 +67,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     }
     told_live = {name: streams.get(name) or services.stream(name) for name in MODULES} if target.live else {}
     metrics = Metrics()
-    redis = Redis(settings, metrics)
+    redis = Redis(settings, metrics, shares_data=any(has_other_writers(shards) for shards in distinct))
     capabilities = _capabilities(
         settings, clock, databases, positions, logs, told_live, service_tokens, metrics, redis
     )

@@ -122,10 +122,10 @@ class Accounts:
 
     async def get(self, user_id: str) -> Account:
         """Raises UserNotFound."""
-        return await self._shards.read(user_id, store.get, user_id)
+        return await self._profiles.get(user_id)
 
     async def exists(self, user_id: str) -> bool:
-        return bool(await self.existing([user_id]))
+        return await self._profiles.exists(user_id)
 
     async def existing(self, user_ids: Sequence[str]) -> set[str]:
         """Those of the ids that accounts have; one statement a shard."""
