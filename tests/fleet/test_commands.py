@@ -163,9 +163,8 @@ def test_logs_of_a_service_and_of_all(fleet: RunningFleet) -> None:
 
 
 def test_logs_follow_what_is_written(fleet: RunningFleet) -> None:
-    lines = logs.follow({"relay-1": fleet.folder.log_of("relay-1")})
+    lines = logs.Reading({"relay-1": fleet.folder.log_of("relay-1")}).coming()
     before = fleet.process("relay-1")["pid"]
-    # A generator begins when it is first asked: from then on it sees what comes.
     with fleet.folder.log_of("relay-1").open("a") as log:
         threading.Timer(
             0.3, lambda: (log.write("half a "), log.flush(), log.write("line\n"), log.flush())

@@ -134,7 +134,7 @@ def logs(
     raw: Annotated[bool, typer.Option("--raw", help="Lines as they were written, JSON and all.")] = False,
 ) -> None:
     """Print what the processes have written, in the order of time. Works when nothing runs, too."""
-    from banyan.fleet import logs as reading
+    from banyan.fleet.logs import Reading
 
     folder = folder_of_settings()
     found = {path.stem: path for path in sorted(folder.logs.glob("*.log"))}
@@ -143,15 +143,14 @@ def logs(
             f"no fleet has ever run in {folder.data_dir.resolve()}.", "Start one with `banyan fleet up`."
         )
     chosen = _chosen_logs(found, names or [])
-    if count:
-        for line in reading.last_lines(chosen, count):
+    reading = Reading(chosen)
+    try:
+        for line in reading.past(count):
             _print_line(line, list(found), raw=raw)
-    if follow:
-        try:
-            for line in reading.follow(chosen):
-                _print_line(line, list(found), raw=raw)
-        except (KeyboardInterrupt, BrokenPipeError):
-            raise typer.Exit from None
+        for line in reading.coming() if follow else ():
+            _print_line(line, list(found), raw=raw)
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise typer.Exit from None
 
 
 @commands.command("scale", epilog="[bold]Examples[/bold]\n  banyan fleet scale todos=3 users=2")

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -44,34 +44,35 @@ def opened_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
-def tail_of(path: Path, *, since: int = 0, lines: int = 12) -> str:
-    """The last lines of a log, of those from the byte `since` on."""
+def tail_of(path: Path, *, since: int = 0, until: int | None = None, lines: int = 12) -> str:
+    """The last lines of a log, of those between the bytes `since` and `until`."""
     try:
         with path.open("rb") as log:
             log.seek(since)
-            return b"".join(deque(log, lines)).decode("utf-8", errors="replace").rstrip()
+            whole = log.read(-1 if until is None else until - since)
     except OSError:
         return ""
+    return b"\n".join(deque(whole.splitlines(), lines)).decode("utf-8", errors="replace")
 
 
-def last_lines(logs: dict[str, Path], count: int) -> list[LogLine]:
-    """The last lines of all these processes together, oldest first."""
-    merged = heapq.merge(
-        *(_lines_of(name, path, count) for name, path in logs.items()), key=lambda line: line.at
-    )
-    return list(deque(merged, count))
+class Reading:
+    """Several logs read as one, from the moment at which this is made: what was before, and what comes after it."""
 
+    def __init__(self, logs: dict[str, Path]) -> None:
+        self._readers = [_Reader(name, path) for name, path in logs.items()]
 
-def follow(logs: dict[str, Path]) -> Iterator[LogLine]:
-    """What is written from now on, for ever. A log that appears, or begins anew, is read from its beginning."""
-    readers = {name: _Reader(name, path) for name, path in logs.items()}
-    for reader in readers.values():
-        reader.skip()
-    while True:
-        lines = [line for reader in readers.values() for line in reader.read()]
-        yield from sorted(lines, key=lambda line: line.at)
-        if not lines:
-            time.sleep(FOLLOW_SECONDS)
+    def past(self, count: int) -> list[LogLine]:
+        """The last lines of all these processes together, oldest first."""
+        merged = heapq.merge(*(reader.past(count) for reader in self._readers), key=lambda line: line.at)
+        return list(deque(merged, count))
+
+    def coming(self) -> Iterator[LogLine]:
+        """What is written from then on, for ever. A log that appears, or begins anew, is read from its beginning."""
+        while True:
+            lines = [line for reader in self._readers for line in reader.read()]
+            yield from sorted(lines, key=lambda line: line.at)
+            if not lines:
+                time.sleep(FOLLOW_SECONDS)
 
 
 def for_people(text: str) -> str:
@@ -93,13 +94,6 @@ def _fact(value: Any) -> str:
     )
 
 
-def _lines_of(name: str, path: Path, count: int) -> Iterable[LogLine]:
-    at = ""
-    for text in tail_of(path, lines=count).splitlines():
-        at = _time_in(text) or at
-        yield LogLine(at, name, text)
-
-
 class _Reader:
     """Reads what is appended to one file; keeps half a line until its end comes."""
 
@@ -109,13 +103,14 @@ class _Reader:
         self._inode: int | None = None
         self._offset = 0
         self._at = ""
-
-    def skip(self) -> None:
         try:
-            found = self._path.stat()
+            found = path.stat()
+            self._inode, self._offset = found.st_ino, found.st_size
         except OSError:
-            return
-        self._inode, self._offset = found.st_ino, found.st_size
+            pass  # it has not been written to yet
+
+    def past(self, count: int) -> list[LogLine]:
+        return self._lines(tail_of(self._path, until=self._offset, lines=count))
 
     def read(self) -> list[LogLine]:
         try:
@@ -130,8 +125,11 @@ class _Reader:
         except OSError:
             return []
         self._offset += len(whole) + len(end)
+        return self._lines(whole.decode("utf-8", errors="replace"))
+
+    def _lines(self, texts: str) -> list[LogLine]:
         lines = []
-        for text in whole.decode("utf-8", errors="replace").splitlines():
+        for text in texts.splitlines():
             self._at = _time_in(text) or self._at
             lines.append(LogLine(self._at, self._name, text))
         return lines
