@@ -1,7 +1,8 @@
 """Waiting for what the API promises to show a moment later, for a client that is told of it by no signal."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,3 +20,15 @@ def eventually(look: Callable[[], T | None], what: str, *, within_seconds: float
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_seconds:g} s: {what}")
         time.sleep(LOOK_SECONDS)
+
+
+async def soon(look: Callable[[], Awaitable[T | None]], what: str, *, within_seconds: float = 10.0) -> T:
+    """The same in a coroutine."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        found = await look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_seconds:g} s: {what}")
+        await asyncio.sleep(LOOK_SECONDS)

@@ -3,6 +3,7 @@
     after-commit     on the disk, not yet acknowledged
     before-publish   committed, not yet given to the bus
     after-publish    given to the bus, the relay's bookmark not yet moved
+    before-ack       a worker has done its task, the broker does not know yet
 
 `BANYAN_FAULT=after-commit:40` kills the process, with SIGKILL, the 40th time that it comes by.
 """
@@ -10,7 +11,7 @@
 import os
 import signal
 
-POINTS = ("after-commit", "before-publish", "after-publish")
+POINTS = ("after-commit", "before-publish", "after-publish", "before-ack")
 
 _armed: dict[str, int] = {}
 
