@@ -137,6 +137,16 @@ class Settings(BaseSettings):
         " `banyan worker`. Needs the extra `rabbitmq`. Unset: the serving process does them itself.",
     )
 
+    tasks_max_length: int = Field(
+        100_000,
+        ge=10,
+        description="How many tasks may wait in RabbitMQ; past it they wait in the database. It is set when the queue is"
+        " made.",
+    )
+    worker_concurrency: int = Field(
+        16, ge=1, le=1000, description="Tasks that one `banyan worker` does side by side."
+    )
+
     # The gateway: the Envoy in front of the services
     gateway_replicas: Annotated[tuple[str, ...], NoDecode] = Field(
         ("all=127.0.0.1:8001",),

@@ -14,6 +14,7 @@ from banyan.infra.mail.smtp import SmtpTransport
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
 from banyan.infra.streams.positions import DatabasePositions, Positions, ProcessPositions
 from banyan.infra.telemetry.metrics import Metrics
+from banyan.infra.tasks.protocol import TaskBroker
 from banyan.kernel.clock import Clock
 from banyan.settings import Settings
 
@@ -113,6 +114,16 @@ def mail_transport(settings: Settings, clock: Clock) -> MailTransport:
         username=settings.smtp_user,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
     )
+
+
+def task_broker(settings: Settings) -> TaskBroker | None:
+    """None without RabbitMQ: this process does by itself what it would leave to a worker."""
+    if settings.amqp_url is None:
+        return None
+    # Imported here: its driver is an extra.
+    from banyan.infra.tasks.rabbitmq import RabbitTasks
+
+    return RabbitTasks(settings.amqp_url.get_secret_value(), max_length=settings.tasks_max_length)
 
 
 def _database(settings: Settings, place: Path | str) -> Database:

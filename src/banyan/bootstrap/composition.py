@@ -12,6 +12,7 @@ from banyan.bootstrap.backends import (
     mail_transport,
     open_databases,
     positions_of,
+    task_broker,
 )
 from banyan.bootstrap.events import delivery
 from banyan.bootstrap.services import Services
@@ -32,6 +33,7 @@ from banyan.infra.housekeeping import housekeeping_loop, retry_loop
 from banyan.infra.http.health import Check, Readiness
 from banyan.infra.http.origins import Origins
 from banyan.infra.loops import Loop
+from banyan.infra.mail.by_task import MailByTask
 from banyan.infra.module import Module
 from banyan.infra.streams.consumers import ConsumerRunner
 from banyan.infra.streams.foreign_commits import ForeignCommits
@@ -122,7 +124,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         foreign_commits=foreign_commits,
         loops=loops,
         readiness=Readiness(checks, redis.checks),
-        closing=[*redis.closing, services.close],
+        closing=[*redis.closing, services.close, *([infra.tasks.close] if infra.tasks else [])],
     )
 
 
@@ -149,6 +151,7 @@ def _capabilities(
     revocations = Revocations()
     live = LiveHub(sources, replay_limit=settings.live_replay_limit, max_per_user=settings.live_max_per_user)
     first = next(iter(databases.values()))
+    box, tasks = SecretBox(secret), task_broker(settings)
     common = Capabilities(
         settings=settings,
         clock=clock,
@@ -162,7 +165,7 @@ def _capabilities(
         metrics=metrics,
         origins=Origins(settings.allowed_origins),
         keys=keys,
-        secret_box=SecretBox(secret),
+        secret_box=box,
         passwords=PasswordHasher(
             HashingPool(threads=settings.password_workers),
             memory_kib=settings.argon2_memory_kib,
@@ -177,7 +180,8 @@ def _capabilities(
             revocations, token_cache, live.end_session, token_lifetime=settings.access_token_lifetime
         ),
         service_tokens=service_tokens,
-        mail=mail_transport(settings, clock),
+        mail=mail_transport(settings, clock) if tasks is None else MailByTask(tasks, box),
+        tasks=tasks,
     )
     return {
         name: replace(common, shards=shards, positions=positions[id(shards)])

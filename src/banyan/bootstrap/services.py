@@ -4,6 +4,10 @@ from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.http.internal_streams import RemoteStream
 from banyan.infra.services.client import ServiceClient
 from banyan.infra.streams.sources import StreamSource
+from banyan.modules.notifications.client import DeliveriesClient
+from banyan.modules.notifications.contract import Deliveries
+from banyan.modules.todos.client import TodosClient
+from banyan.modules.todos.contract import Todos
 from banyan.modules.users.client import UsersClient
 from banyan.modules.users.contract import Users
 from banyan.settings import Settings, SettingsError
@@ -23,6 +27,12 @@ class Services:
 
     def users(self) -> Users:
         return UsersClient(self._client("users"))
+
+    def todos(self) -> Todos:
+        return TodosClient(self._client("todos"))
+
+    def deliveries(self) -> Deliveries:
+        return DeliveriesClient(self._client("notifications"))
 
     def stream(self, module: str) -> StreamSource:
         return RemoteStream(self._client(module))

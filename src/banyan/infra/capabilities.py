@@ -19,6 +19,7 @@ from banyan.infra.resilience.rate_limit import RateLimiter
 from banyan.infra.streams.live import LiveHub
 from banyan.infra.streams.log import EventLog
 from banyan.infra.streams.positions import Positions
+from banyan.infra.tasks.protocol import TaskBroker
 from banyan.infra.telemetry.metrics import Metrics
 from banyan.kernel.clock import Clock
 from banyan.settings import Settings
@@ -52,3 +53,5 @@ class Capabilities:
     ended_sessions: EndedSessions
     service_tokens: ServiceTokens
     mail: MailTransport
+    # None: this process does by itself what it would leave to a worker.
+    tasks: TaskBroker | None = None

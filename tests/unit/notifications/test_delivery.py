@@ -9,7 +9,7 @@ import pytest
 from tests.support.inboxes import ADA, Inboxes, opened_inboxes
 
 from banyan.infra.loops import Loop, LoopRunner
-from banyan.modules.notifications import delivery as delivery_module
+from banyan.modules.notifications import channels as channels_module
 from banyan.modules.notifications import ledger
 from banyan.modules.notifications.channels import Undeliverable
 from banyan.modules.notifications.delivery import DeliveryLoop
@@ -180,7 +180,7 @@ async def test_a_channel_that_this_version_does_not_know_is_tried_later(inboxes:
 
 
 async def test_a_sending_that_takes_too_long_is_broken_off(inboxes: Inboxes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(delivery_module, "SEND_TIMEOUT", timedelta(milliseconds=20))
+    monkeypatch.setattr(channels_module, "SEND_TIMEOUT", timedelta(milliseconds=20))
 
     async def hangs(delivery: Delivery, notification: Notification) -> None:
         await asyncio.Event().wait()
@@ -194,7 +194,7 @@ async def test_a_sending_that_takes_too_long_is_broken_off(inboxes: Inboxes, mon
 async def test_the_loop_is_woken_by_a_commit_and_stops_at_once(
     inboxes: Inboxes, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(delivery_module, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr("banyan.modules.notifications.delivery.LOOK_SECONDS", 3600.0)
     arrived = asyncio.Event()
     real = inboxes.channel.send
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from banyan.infra.mail.mail import Mail
+from banyan.infra.mail.mail import Mail, MailQueueBusy
 from banyan.infra.mail.memory import MemoryTransport
 from banyan.kernel.clock import to_text
 from banyan.modules.users.service.mail_queue import KEPT, LEASE, PAUSES, MailQueue
@@ -113,3 +113,23 @@ async def test_sent_mails_are_forgotten_after_a_month(queue):
     await put(running, mails)
     await running.app.infra.shards.transact(USER, mails.forget_old)
     assert [row["state"] for row in await rows(running)] == ["queued"]
+
+
+class BusyTransport:
+    """A task queue on the way that takes nothing."""
+
+    async def send(self, mail: Mail) -> None:
+        raise MailQueueBusy()
+
+
+async def test_a_queue_on_the_way_that_takes_nothing_costs_the_mail_no_try_and_no_time(queue):
+    running, mails, transport = queue
+    mail = await put(running, mails)
+    infra = running.app.infra
+    busy = MailQueue(infra.shards, infra.clock, BusyTransport())
+    for _ in range(len(PAUSES) + 2):
+        assert await busy.send_due() == 1
+    (row,) = await rows(running)
+    assert (row["state"], row["attempts"], row["text"]) == ("queued", 0, "a secret link")
+    assert await mails.send_due() == 1
+    assert transport.sent == [mail]

@@ -31,6 +31,13 @@ class MailUnavailable(Unavailable):
     detail = "The mail server does not take mail at the moment."
 
 
+class MailQueueBusy(MailUnavailable):
+    """The queue on the way to the mail server does not take it: full, or away. No try of the mail is used up."""
+
+    code = "mail_queue_busy"
+    detail = "The queue of outgoing mail takes nothing at the moment."
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """A mail to one address, as text and perhaps as HTML.

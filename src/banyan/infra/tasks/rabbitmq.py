@@ -83,8 +83,12 @@ class RabbitTasks:
     async def redrive(self, task_ids: Sequence[str] | None = None) -> int:
         count = 0
         async with self._asking() as channel:
-            queue = await channel.get_queue(self._topology.dead, ensure=False)
-            while (message := await queue.get(fail=False)) is not None:
+            queue = await channel.get_queue(self._topology.dead)
+            # No more than are there now: one that dies again at once would be let go round and round.
+            for _ in range(queue.declaration_result.message_count or 0):
+                message = await queue.get(fail=False)
+                if message is None:
+                    break
                 task = dead_task(message)
                 if task_ids is None or task.id in task_ids:
                     await self.publish(self._topology.name, message_of(task.id, message.body))

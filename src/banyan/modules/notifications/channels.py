@@ -1,10 +1,12 @@
 """Channels: the ways in which a notification reaches its person. A new one is one more adapter of `Channel`."""
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from banyan.modules.notifications.model import Delivery, Notification
+from banyan.modules.notifications.contract import Outcome
+from banyan.modules.notifications.model import SEND_TIMEOUT, Delivery, Notification
 
 IN_APP = "in_app"
 
@@ -62,6 +64,24 @@ class MemoryChannel:
         if self.faults:
             raise self.faults.popleft()
         self.received.setdefault(delivery.id, notification)
+
+
+async def send_through(
+    channels: Mapping[str, Channel], delivery: Delivery, notification: Notification
+) -> tuple[Outcome, str | None]:
+    """Make one attempt: what became of it, and a word for the reason when it did not arrive."""
+    channel = channels.get(delivery.channel)
+    if channel is None:
+        # Another version of Banyan, one that knows the channel, may be running beside this one.
+        return "refused", "UnknownChannel"
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
+            await channel.send(delivery, notification)
+    except Undeliverable as reason:
+        return "undeliverable", str(reason) or "Undeliverable"
+    except Exception as error:
+        return "refused", type(error).__name__
+    return "delivered", None
 
 
 def by_name(channels: Sequence[Channel]) -> Mapping[str, Channel]:

@@ -34,6 +34,25 @@ class NewNotification:
     channels: tuple[str, ...] = ("in_app",)
 
 
+@dataclass(frozen=True, slots=True)
+class BegunDelivery:
+    """A delivery that is leased to whoever began it, and what it delivers; JSON all through.
+
+    attempt: the one that this is; `settle_delivery` asks for it. notification: the fields of the notification.
+    """
+
+    user_id: str
+    notification_id: str
+    id: str
+    channel: str
+    attempt: int
+    notification: dict[str, Any]
+
+
+Outcome = Literal["delivered", "refused", "undeliverable"]
+"""Of one attempt: the receiver has it; it may work later; trying again would be useless."""
+
+
 class Notifications(Protocol):
     async def notify(
         self, user_id: str, notification: NewNotification, *, notification_id: str | None = None
@@ -42,5 +61,35 @@ class Notifications(Protocol):
 
         notification_id: the caller's own id; sending the same one again changes nothing.
         Raises UserNotFound.
+        """
+        ...
+
+
+class Deliveries(Protocol):
+    """What a worker needs that sends deliveries for the service that has the ledger."""
+
+    async def begin_delivery(
+        self, user_id: str, notification_id: str, delivery_id: str, *, attempt: int
+    ) -> BegunDelivery | None:
+        """Lease a delivery whose last attempt was `attempt`, so that nobody else sends it meanwhile.
+
+        None when it is not to be sent (any more): it is delivered, given up, deleted, or was begun by somebody else.
+        Called again after it gave one, it gives None: an answer that is lost costs the lease, not a second sending.
+        """
+        ...
+
+    async def settle_delivery(
+        self,
+        user_id: str,
+        notification_id: str,
+        delivery_id: str,
+        *,
+        attempt: int,
+        outcome: Outcome,
+        error: str | None = None,
+    ) -> bool:
+        """Note what became of an attempt. error: a word for the reason, never an address or a message.
+
+        False when the lease ran out meanwhile and somebody else is at it, or it was settled before; nothing is changed.
         """
         ...

@@ -13,9 +13,9 @@ from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.clock import Clock, from_text
 from banyan.kernel.events import Event
 from banyan.modules.notifications import ledger
-from banyan.modules.notifications.channels import Channel, Undeliverable
+from banyan.modules.notifications.channels import Channel, send_through
+from banyan.modules.notifications.leases import log_refused
 from banyan.modules.notifications.ledger import Claim
-from banyan.modules.notifications.model import SEND_TIMEOUT, Delivery
 
 log = get_logger(__name__)
 
@@ -59,39 +59,15 @@ class DeliveryLoop:
         return tried
 
     async def _deliver(self, claim: Claim) -> None:
-        after = await self._send(claim)
+        outcome, error = await send_through(self._channels, claim.delivery, claim.notification)
+        after = claim.delivery.settled(self._clock.now(), outcome, error)
         if not await self._shards.transact(claim.delivery.user_id, ledger.move, claim.delivery, after):
             # Its lease ran out and it was claimed again, or its notification was deleted: this result counts no more.
             log.warning(
                 "delivery_settled_late", delivery_id=claim.delivery.id, channel=claim.delivery.channel
             )
-
-    async def _send(self, claim: Claim) -> Delivery:
-        """The delivery in the state that its sending leaves it in."""
-        channel = self._channels.get(claim.delivery.channel)
-        if channel is None:
-            # Another version of Banyan, one that knows the channel, may be running beside this one.
-            return claim.delivery.refused(self._clock.now(), "UnknownChannel")
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
-                await channel.send(claim.delivery, claim.notification)
-        except Undeliverable as reason:
-            return self._refused(claim, str(reason) or "Undeliverable", for_good=True)
-        except Exception as error:
-            return self._refused(claim, type(error).__name__)
-        return claim.delivery.delivered(self._clock.now())
-
-    def _refused(self, claim: Claim, error: str, *, for_good: bool = False) -> Delivery:
-        after = claim.delivery.refused(self._clock.now(), error, for_good=for_good)
-        log.warning(
-            "delivery_refused",
-            delivery_id=after.id,
-            channel=after.channel,
-            status=after.status.value,
-            attempt=after.attempt,
-            error=error,
-        )
-        return after
+        elif outcome != "delivered":
+            log_refused(after)
 
     async def _pause_seconds(self) -> float:
         """Until the next delivery is due, at most LOOK_SECONDS."""

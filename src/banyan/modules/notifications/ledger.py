@@ -19,6 +19,11 @@ _OF_NOTIFICATION = (
     )
     .order_by(deliveries.c.id)
 )
+_THIS = select(deliveries).where(
+    deliveries.c.user_id == bindparam("of_user"),
+    deliveries.c.notification_id == bindparam("of_notification"),
+    deliveries.c.id == bindparam("this_id"),
+)
 _DUE = (
     select(deliveries)
     .where(deliveries.c.due_at <= bindparam("now"))
@@ -61,6 +66,19 @@ async def of_notification(tx: Transaction, user_id: str, notification_id: str) -
     return [_from_row(row) for row in rows]
 
 
+async def find_delivery(
+    tx: Transaction, user_id: str, notification_id: str, delivery_id: str
+) -> Delivery | None:
+    key = {"of_user": user_id, "of_notification": notification_id, "this_id": delivery_id}
+    row = await tx.one(_THIS, key)
+    return None if row is None else _from_row(row)
+
+
+async def due(tx: Transaction, now: datetime, limit: int) -> list[Delivery]:
+    """What is due on this shard, the longest waiting first; nothing is leased."""
+    return [_from_row(row) for row in await tx.all(_DUE, {"now": to_text(now), "limit": limit})]
+
+
 async def claim_due(tx: Transaction, now: datetime, limit: int) -> list[Claim]:
     """Lease what is due on this shard, the longest waiting first.
 
@@ -68,8 +86,7 @@ async def claim_due(tx: Transaction, now: datetime, limit: int) -> list[Claim]:
     and fail once their attempts are used up.
     """
     claims: list[Claim] = []
-    for row in await tx.all(_DUE, {"now": to_text(now), "limit": limit}):
-        before = _from_row(row)
+    for before in await due(tx, now, limit):
         after = before.claimed(now)
         notification = await find(tx, before.user_id, before.notification_id)
         if await move(tx, before, after) and after.status is Status.SENDING and notification is not None:

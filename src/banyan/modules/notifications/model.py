@@ -18,6 +18,7 @@ from typing import Any
 
 from banyan.kernel.clock import to_text
 from banyan.kernel.errors import Conflict
+from banyan.modules.notifications.contract import Outcome
 
 MAX_ATTEMPTS = 8
 # 8 attempts over about 2 hours: long enough for a mail server's restart, short enough that the message still matters.
@@ -25,6 +26,11 @@ RETRY_PAUSES = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 30, 120, 6
 # The lease outlives the send time-out, so that a slow receiver cannot make two senders send the same delivery.
 SEND_TIMEOUT = timedelta(seconds=20)
 LEASE = timedelta(seconds=60)
+# A delivery that was put into the task queue is put there once more when nobody has begun it for so long: far longer
+# than tasks wait in good weather, so that only a queue that lost it, or is an hour behind, sees it twice.
+HANDED_OVER_FOR = timedelta(minutes=15)
+# Until the queue has confirmed it: a process that dies meanwhile costs this delay.
+HANDING_OVER_FOR = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,10 @@ class Delivery:
             Status.SENDING, now, due_at=to_text(now + LEASE), attempt=self.attempt + 1, error=self.error
         )
 
+    def handed_over(self, due: datetime) -> "Delivery":
+        """In the hands of the task queue: the same state, and nobody looks at it before `due`."""
+        return replace(self, due_at=to_text(due))
+
     def delivered(self, now: datetime) -> "Delivery":
         return self._to(Status.DELIVERED, now)
 
@@ -114,6 +124,12 @@ class Delivery:
             return self._to(Status.FAILED, now, error=error)
         pause = RETRY_PAUSES[min(self.attempt, len(RETRY_PAUSES)) - 1]
         return self._to(Status.RETRYING, now, due_at=to_text(now + pause), error=error)
+
+    def settled(self, now: datetime, outcome: Outcome, error: str | None) -> "Delivery":
+        """After an attempt: delivered, or refused."""
+        if outcome == "delivered":
+            return self.delivered(now)
+        return self.refused(now, error or outcome, for_good=outcome == "undeliverable")
 
     def redriven(self, now: datetime) -> "Delivery":
         """An operator gives a failed delivery all its attempts again."""

@@ -5,24 +5,31 @@ from banyan.infra.capabilities import Capabilities
 from banyan.infra.http.cached import CachedAnswers
 from banyan.infra.loops import Loop
 from banyan.infra.module import Module
+from banyan.infra.tasks.worker import TaskKind
 from banyan.modules.notifications import handlers
 from banyan.modules.notifications.channels import Channel, InAppChannel, by_name
-from banyan.modules.notifications.contract import STREAM
+from banyan.modules.notifications.contract import STREAM, Deliveries
 from banyan.modules.notifications.delivery import DeliveryLoop
 from banyan.modules.notifications.fold import FOLD
 from banyan.modules.notifications.hot_routes import HotNotifications
+from banyan.modules.notifications.internal_routes import internal_deliveries_router
 from banyan.modules.notifications.routes import notification_router
 from banyan.modules.notifications.service import NotificationService
+from banyan.modules.notifications.tasks import DeliveryHandover, delivery_kind
 from banyan.modules.users.contract import Users
 
 CACHE_BYTES = 16 * 1024 * 1024
 
 
 def build(infra: Capabilities, *, users: Users) -> Module:
-    # A further channel is one more adapter in this list.
-    channels: list[Channel] = [InAppChannel()]
+    channels = all_channels()
     service = NotificationService(infra.shards, infra.logs[STREAM], infra.clock, users, channels)
-    deliveries = DeliveryLoop(infra.shards, infra.clock, by_name(channels))
+    if infra.tasks is None:
+        direct = DeliveryLoop(infra.shards, infra.clock, by_name(channels))
+        loop, wake = Loop("deliveries", direct.run), direct.wake
+    else:
+        handover = DeliveryHandover(infra.shards, infra.clock, infra.tasks)
+        loop, wake = handover.loop(), handover.wake
     answers = CachedAnswers(STREAM, infra.positions, ResponseCache(max_bytes=CACHE_BYTES), infra.shared_cache)
     hot = HotNotifications(service, infra.cursors, answers)
     return Module(
@@ -30,8 +37,19 @@ def build(infra: Capabilities, *, users: Users) -> Module:
         contract=service,
         log=infra.logs[STREAM],
         routers=[notification_router(service, hot)],
+        internal=[internal_deliveries_router(service, infra.service_tokens)],
         consumers=[handlers.consumer(service)],
-        loops=[Loop("deliveries", deliveries.run)],
+        loops=[loop],
         folds=[FOLD],
-        on_commit=deliveries.wake,
+        on_commit=wake,
     )
+
+
+def task_kinds(deliveries: Deliveries) -> list[TaskKind]:
+    """What a worker does for this module. deliveries: here, or in a service elsewhere."""
+    return [delivery_kind(deliveries, by_name(all_channels()))]
+
+
+def all_channels() -> list[Channel]:
+    """A further channel is one more adapter in this list."""
+    return [InAppChannel()]

@@ -21,9 +21,12 @@ from banyan.modules.notifications.contract import (
     NOTIFICATION_DELETED,
     NOTIFICATION_READ,
     NOTIFICATION_UNREAD,
+    BegunDelivery,
     NewNotification,
     NotificationNotFound,
+    Outcome,
 )
+from banyan.modules.notifications.leases import DeliveryLeases
 from banyan.modules.notifications.model import Delivery, Notification, first_delivery
 from banyan.modules.users.contract import UserNotFound, Users
 
@@ -54,7 +57,7 @@ class Page:
 
 
 class NotificationService:
-    """The inbox of every user of these shards; `contract.Notifications` is a part of it.
+    """The inbox of every user of these shards; `contract.Notifications` and `contract.Deliveries` are parts of it.
 
     channels: how notifications can be sent; the inbox is one of them.
     """
@@ -67,6 +70,7 @@ class NotificationService:
         self._clock = clock
         self._users = users
         self._is_inbox = {channel.name: channel.is_inbox for channel in channels}
+        self._leases = DeliveryLeases(shards, clock)
         self._batches = {name: self._coalescer(name) for name in shards.names()}
 
     @property
@@ -84,6 +88,25 @@ class NotificationService:
         else:
             await self._batches[self._shards.of(user_id).name].submit(sending)
         return sending.notification.id
+
+    async def begin_delivery(
+        self, user_id: str, notification_id: str, delivery_id: str, *, attempt: int
+    ) -> BegunDelivery | None:
+        """See contract.Deliveries."""
+        return await self._leases.begin(user_id, notification_id, delivery_id, attempt)
+
+    async def settle_delivery(
+        self,
+        user_id: str,
+        notification_id: str,
+        delivery_id: str,
+        *,
+        attempt: int,
+        outcome: Outcome,
+        error: str | None = None,
+    ) -> bool:
+        """See contract.Deliveries."""
+        return await self._leases.settle(user_id, notification_id, delivery_id, attempt, outcome, error)
 
     async def send(
         self,

@@ -34,7 +34,7 @@ class Reminders:
 
     def observe(self, events: Sequence[Event]) -> None:
         """Look again when a commit may have set an earlier time."""
-        if any(_may_ring(event) for event in events):
+        if any(may_ring(event) for event in events):
             self._changed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,8 +54,14 @@ class Reminders:
                 looked_at += len(due)
         return looked_at
 
-    async def _tell(self, tx: Transaction, due: Sequence[tuple[str, str]]) -> None:
+    async def tell_reminders(self, user_id: str, todo_ids: Sequence[str]) -> int:
+        """See contract.Todos."""
+        return await self._shards.transact(user_id, self._tell, [(user_id, todo_id) for todo_id in todo_ids])
+
+    async def _tell(self, tx: Transaction, due: Sequence[tuple[str, str]]) -> int:
+        """Tell those that are still to be told; returns how many."""
         now = now_text(self._clock)
+        told = 0
         for user_id, todo_id in due:
             row = await store.find(tx, user_id, todo_id)
             if row is None or row["next_reminder_at"] is None or row["next_reminder_at"] > now:
@@ -65,6 +71,8 @@ class Reminders:
             facts = {"title": todo["title"], "due_at": todo["due_at"], "remind_at": todo["remind_at"]}
             event = NewEvent(TODO_REMINDED, todo_id, {"kind": reminder_kind(todo, time), **facts})
             await self._log.append(tx, user_id, [event])
+            told += 1
+        return told
 
     async def _sleep(self, stop: asyncio.Event) -> None:
         """Until the next time, a change, or the longest sleep."""
@@ -82,7 +90,8 @@ class Reminders:
             woken.cancel()
 
 
-def _may_ring(event: Event) -> bool:
+def may_ring(event: Event) -> bool:
+    """Whether an event may have set a time at which to tell something."""
     if event.stream != STREAM or event.type not in (TODO_CREATED, TODO_CHANGED):
         return False
     reopened = event.type == TODO_CHANGED and event.data.get("completed") is False

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import (
@@ -69,6 +69,23 @@ _DUE = (
     .order_by(t.next_reminder_at)
     .limit(bindparam("limit"))
 )
+_DUE_AFTER = (
+    select(t.next_reminder_at, t.user_id, t.id)
+    .where(
+        t.next_reminder_at <= bindparam("now"),
+        # As pairs, and not as a tuple, which SQLite would not look up in the index.
+        (t.next_reminder_at > bindparam("at"))
+        | ((t.next_reminder_at == bindparam("at")) & (t.user_id > bindparam("of_user")))
+        | (
+            (t.next_reminder_at == bindparam("at"))
+            & (t.user_id == bindparam("of_user"))
+            & (t.id > bindparam("todo_id"))
+        ),
+    )
+    .order_by(t.next_reminder_at, t.user_id, t.id)
+    .limit(bindparam("limit"))
+)
+_NEXT_REMINDER_AFTER = select(func.min(t.next_reminder_at)).where(t.next_reminder_at > bindparam("now"))
 _NEXT_REMINDER = select(func.min(t.next_reminder_at)).where(t.next_reminder_at.is_not(None))
 _ERASE = delete(todos).where(t.user_id == bindparam("user_id"))
 
@@ -223,6 +240,29 @@ def _has_label() -> ColumnElement[bool]:
 async def due_reminders(tx: Transaction, now: str, limit: int) -> list[tuple[str, str]]:
     """(user_id, todo_id) of what asks for attention by `now`, the longest waiting first."""
     return [(row["user_id"], row["id"]) for row in await tx.all(_DUE, {"now": now, "limit": limit})]
+
+
+class DueReminder(NamedTuple):
+    """A reminder that is to be told, and since when. In the order of `due_reminders_after`."""
+
+    at: str
+    user_id: str
+    todo_id: str
+
+
+async def due_reminders_after(
+    tx: Transaction, now: str, after: DueReminder | None, limit: int
+) -> list[DueReminder]:
+    """What asks for attention by `now`, the longest waiting first, from past `after` on."""
+    last = after or DueReminder("", "", "")
+    place = {"at": last.at, "of_user": last.user_id, "todo_id": last.todo_id}
+    rows = await tx.all(_DUE_AFTER, {"now": now, "limit": limit, **place})
+    return [DueReminder(row["next_reminder_at"], row["user_id"], row["id"]) for row in rows]
+
+
+async def next_reminder_after(tx: Transaction, now: str) -> str | None:
+    """When the first reminder is due that is not due by `now`."""
+    return await tx.value(_NEXT_REMINDER_AFTER, {"now": now})
 
 
 async def next_reminder_at(tx: Transaction) -> str | None:

@@ -6,6 +6,9 @@
                                                                        ├──▶ sent
                                        refused, or tried too often ────┴──▶ failed
 
+With a task queue behind the transport, `sent` means that a worker is responsible for it. A queue that takes nothing is
+no failure of the mail: it is due again at once, and the loop leaves the queue alone for a growing while.
+
 A mail is sent at least once: a crash between sending and writing it down sends it again, with the same Message-ID.
 What a mail said is wiped once it is sent or given up; the rest of the row goes after 30 days, or with the account.
 """
@@ -17,7 +20,8 @@ from datetime import timedelta
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop, wait_for
-from banyan.infra.mail.mail import Mail, MailRefused, MailTransport
+from banyan.infra.mail.mail import Mail, MailQueueBusy, MailRefused, MailTransport
+from banyan.infra.tasks.backoff import Backoff
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.clock import Clock, from_text, now_text, to_text
 from banyan.kernel.errors import BanyanError
@@ -41,6 +45,7 @@ class MailQueue:
         self._clock = clock
         self._transport = transport
         self._wake = asyncio.Event()
+        self._backoff = Backoff()
 
     async def put(self, tx: Transaction, user_id: str, mail: Mail) -> None:
         """Let `mail` be sent once `tx` has committed; then call `wake`."""
@@ -52,6 +57,7 @@ class MailQueue:
     def loop(self) -> Loop:
         async def run(stop: asyncio.Event) -> None:
             while not stop.is_set():
+                await self._backoff.wait(stop)
                 self._wake.clear()
                 if await self.send_due() == 0:
                     await wait_for(self._wake, await self._pause(), stop=stop)
@@ -80,14 +86,22 @@ class MailQueue:
         results = await asyncio.gather(
             *(self._transport.send(queued.mail) for queued in leased), return_exceptions=True
         )
+        if any(isinstance(result, MailQueueBusy) for result in results):
+            self._backoff.refused()
+        else:
+            self._backoff.taken()
         await database.transact(self._settle, list(zip(leased, results, strict=True)))
 
     async def _settle(self, tx: Transaction, results: list[tuple[QueuedMail, BaseException | None]]) -> None:
         now = self._clock.now()
         sent = [queued for queued, error in results if error is None]
         await mails.finish(tx, sent, "sent", to_text(now))
+        busy = [queued for queued, error in results if isinstance(error, MailQueueBusy)]
+        if busy:
+            log.warning("mail_queue_busy", mails=len(busy))
+            await mails.give_back(tx, busy, to_text(now))
         for queued, error in results:
-            if error is None:
+            if error is None or isinstance(error, MailQueueBusy):
                 continue
             reason = error.code if isinstance(error, BanyanError) else type(error).__name__
             log.warning("mail_not_sent", mail_id=queued.mail.id, attempts=queued.attempts, error=reason)

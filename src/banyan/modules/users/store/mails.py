@@ -25,6 +25,7 @@ _LEASE = (
     update(outgoing_mails).where(_this).values(attempts=m.attempts + 1, next_try_at=bindparam("lease_until"))
 )
 _POSTPONE = update(outgoing_mails).where(_this).values(next_try_at=bindparam("at"), error=bindparam("reason"))
+_GIVE_BACK = update(outgoing_mails).where(_this).values(attempts=m.attempts - 1, next_try_at=bindparam("at"))
 _FINISH = (
     update(outgoing_mails)
     .where(_this)
@@ -109,6 +110,13 @@ async def finish(
 async def postpone(tx: Transaction, queued: QueuedMail, until: str, error: str) -> None:
     await tx.run(
         _POSTPONE, {"of_user": queued.user_id, "mail_id": queued.mail.id, "at": until, "reason": error}
+    )
+
+
+async def give_back(tx: Transaction, leased: Sequence[QueuedMail], now: str) -> None:
+    """End a lease as if it had not been: due at once, and no attempt used up."""
+    await tx.run_many(
+        _GIVE_BACK, [{"of_user": one.user_id, "mail_id": one.mail.id, "at": now} for one in leased]
     )
 
 
