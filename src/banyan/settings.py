@@ -136,7 +136,6 @@ class Settings(BaseSettings):
         description="`amqp://USER:PASSWORD@HOST:PORT/` of RabbitMQ: mails, webhooks and reminders are done by"
         " `banyan worker`. Needs the extra `rabbitmq`. Unset: the serving process does them itself.",
     )
-
     tasks_max_length: int = Field(
         100_000,
         ge=10,

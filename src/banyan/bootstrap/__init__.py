@@ -6,11 +6,13 @@ services.py      the contracts of modules that run elsewhere
 composition.py   all objects of one process, connected
 application.py   what that process is: it opens, runs and closes
 http.py          the same over HTTP
+worker.py        a process that does tasks
 """
 
 from banyan.bootstrap.application import Application
 from banyan.bootstrap.backends import AUDIENCE
 from banyan.bootstrap.composition import build
 from banyan.bootstrap.http import asgi
+from banyan.bootstrap.worker import modules_at_hand, worker, worker_asgi
 
-__all__ = ["AUDIENCE", "Application", "asgi", "build"]
+__all__ = ["AUDIENCE", "Application", "asgi", "build", "modules_at_hand", "worker", "worker_asgi"]

@@ -13,8 +13,8 @@ from banyan.infra.mail.outbox import DevelopmentOutbox
 from banyan.infra.mail.smtp import SmtpTransport
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
 from banyan.infra.streams.positions import DatabasePositions, Positions, ProcessPositions
-from banyan.infra.telemetry.metrics import Metrics
 from banyan.infra.tasks.protocol import TaskBroker
+from banyan.infra.telemetry.metrics import Metrics
 from banyan.kernel.clock import Clock
 from banyan.settings import Settings
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from banyan import __version__
-from banyan.cli import config, events, fleet, gateway, keys, mail, migrate, serving, users
+from banyan.cli import config, events, fleet, gateway, keys, mail, migrate, serving, tasks, users, worker
 
 RUN = "Run"
 LOOK_AFTER = "Look after it"
@@ -57,11 +57,13 @@ def _globals(
 
 app.command("up", rich_help_panel=RUN, epilog=serving.UP_EPILOG)(serving.up)
 app.command("serve", rich_help_panel=RUN, epilog=serving.SERVE_EPILOG)(serving.serve)
+app.command("worker", rich_help_panel=RUN, epilog=worker.EPILOG)(worker.worker)
 app.command("migrate", rich_help_panel=RUN, epilog=migrate.EPILOG)(migrate.migrate)
 app.add_typer(fleet.commands, name="fleet", rich_help_panel=RUN)
 app.add_typer(gateway.commands, name="gateway", rich_help_panel=RUN)
 app.add_typer(users.commands, name="users", rich_help_panel=LOOK_AFTER)
 app.add_typer(events.commands, name="events", rich_help_panel=LOOK_AFTER)
+app.add_typer(tasks.commands, name="tasks", rich_help_panel=LOOK_AFTER)
 app.command("config", rich_help_panel=LOOK_AFTER, epilog=config.EPILOG)(config.config)
 app.add_typer(mail.commands, name="mail", rich_help_panel=LOOK_AFTER)
 app.add_typer(keys.commands, name="keys", rich_help_panel=LOOK_AFTER)

@@ -56,7 +56,7 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
 
     Makes the database when there is none, migrates it when it is old, then serves the web application and the API until Ctrl-C.
     """
-    _override(host, port, data_dir)
+    override(host, port, data_dir)
     _run("all", migrate_first=True)
 
 
@@ -73,11 +73,11 @@ def serve(
     Everything in one process, or one service of a fleet. Refuses to start while migrations are pending, and names the
     command that applies them.
     """
-    _override(host, port, data_dir)
+    override(host, port, data_dir)
     _run(target, migrate_first=False)
 
 
-def _override(host: str | None, port: int | None, data_dir: Path | None) -> None:
+def override(host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Options are spellings of settings: one way in, and one check, for both."""
     for name, value in (("HOST", host), ("PORT", port), ("DATA_DIR", data_dir)):
         if value is not None:
@@ -86,8 +86,8 @@ def _override(host: str | None, port: int | None, data_dir: Path | None) -> None
 
 def _run(target: str, *, migrate_first: bool) -> None:
     # Until the server takes these signals over, and again after it has given them back, they end the process quietly.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
     # Importing makes a hundred thousand objects and no garbage: collecting meanwhile costs a tenth of the start.
     gc.disable()
 
@@ -121,11 +121,11 @@ def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: 
     from banyan.infra import faults
     from banyan.infra.http import server
 
-    sock = _listen(settings)
+    sock = listen(settings)
     # With port 0 the real one is known only now, and links in mails need it.
     settings = settings.model_copy(update={"port": sock.getsockname()[1]})
 
-    with _hidden("rich"):
+    with hidden("rich"):
         from banyan.bootstrap import asgi, build
     from banyan.cli.banner import print_banner, url_of
     from banyan.cli.runtime import unknown_variables
@@ -180,13 +180,13 @@ def _acquire(lock: "DataLock", settings: "Settings") -> None:
         ) from error
 
 
-def _listen(settings: "Settings") -> "socket.socket":
+def listen(settings: "Settings") -> "socket.socket":
     import errno
 
-    from banyan.infra.http.server import listen
+    from banyan.infra.http.server import listen as bound
 
     try:
-        return listen(settings.host, settings.port)
+        return bound(settings.host, settings.port)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         if error.errno == errno.EADDRINUSE:
@@ -207,7 +207,7 @@ def _listen(settings: "Settings") -> "socket.socket":
 
 
 @contextmanager
-def _hidden(package: str) -> Iterator[None]:
+def hidden(package: str) -> Iterator[None]:
     """Let a package seem not to be installed, to importers that can do without it.
 
     structlog draws tracebacks with rich where there is rich. A server neither needs that (with the values of local
@@ -223,5 +223,5 @@ def _hidden(package: str) -> Iterator[None]:
         del sys.modules[package]
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def leave(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(0)

@@ -1,0 +1,33 @@
+"""`banyan worker` as a process of its own, beside a server of the test's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.support.rabbitmq import free_port
+from tests.support.server import RunningServer
+
+
+class RunningWorker(RunningServer):
+    """A worker process on a server's data. Its log lies in `folder`."""
+
+    def __init__(
+        self, folder: Path, server: RunningServer, settings: Mapping[str, str] | None = None
+    ) -> None:
+        own = {"BANYAN_PORT": str(free_port())}
+        super().__init__(server.data_dir, {**server.settings, **own, **(settings or {})}, command="worker")
+        self._log_path = folder / f"worker-{own['BANYAN_PORT']}.log"
+        self.url = f"http://127.0.0.1:{own['BANYAN_PORT']}"
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=5, trust_env=False, verify=False)
+
+    def metric(self, name: str) -> dict[str, float]:
+        """The samples of a metric by their labels, as Prometheus writes them."""
+        found: dict[str, Any] = {}
+        for line in self.get("/metrics").text.splitlines():
+            if line.startswith((name + "{", name + " ")):
+                labels, _, value = line[len(name) :].rpartition(" ")
+                found[labels] = float(value)
+        return found
