@@ -25,7 +25,7 @@ T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 # How many processes of each service there are, unless `--replicas` says otherwise.
-REPLICAS = {"users": 1, "todos": 2, "notifications": 1, "relay": 1}
+REPLICAS = {"users": 1, "todos": 2, "notifications": 1, "relay": 1, "worker": 1}
 # Those that the gateway sends requests to; the others answer for their own health alone.
 ROUTED = frozenset(MODULES)
 # Not the gateway, through which they call each other: it begins beside them. RabbitMQ takes its time; what is to be done through it waits in the databases.
@@ -216,7 +216,7 @@ def _service(
     )
     server = Server(
         name=process,
-        argv=_banyan("serve", name),
+        argv=_banyan("worker") if name == "worker" else _banyan("serve", name),
         folder=where,
         is_ready=lambda: answers_ready(port),
         prepare=lambda: _share_mails(where, folder.mails),
