@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _asks_for_the_shared_server(item: pytest.Item) -> bool:
     names: list[str] = getattr(item, "fixturenames", [])
-    return "server" in names and "make_server" not in names
+    alone = "make_server" in names or item.get_closest_marker("single_process") is not None
+    return "server" in names and not alone
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute
-from tests.support.accounts import PASSWORD, Account, client_of
+from tests.support.accounts import PASSWORD, Account, client_of, wait_refused
 from tests.support.command_line import banyan
 from tests.support.operations import Operation, api_routes, operations, other_routes
 from tests.support.problems import assert_problem
@@ -160,6 +160,8 @@ def admin(server: RunningServer) -> Iterator[Account]:
 def revoked_token(owner: Account) -> str:
     session = owner.log_in()
     assert owner.client.delete(f"/auth/sessions/{session['session_id']}").status_code == 204
+    with client_of(str(owner.client.base_url)) as anonymous:
+        wait_refused(anonymous, session["access_token"])
     return session["access_token"]
 
 

@@ -112,6 +112,7 @@ def test_two_users_may_choose_the_same_id(new_user: NewUser) -> None:
     assert one.client.get(f"/todos/{own_id}").status_code == 200
 
 
+@pytest.mark.single_process  # a fleet has a public URL, and that name counts
 def test_addresses_follow_the_host_that_the_client_used(account: Account, server: RunningServer) -> None:
     headers = {"host": "todos.example.org:8443"}
     answer = account.client.post("/todos", json={"title": "x"}, headers=headers)

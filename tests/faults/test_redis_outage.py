@@ -7,7 +7,7 @@ profiles, and the counts of the throttles.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import httpx
 import pytest
@@ -71,7 +71,7 @@ def flushed(valkey: Running) -> Iterator[None]:
 
 
 FAULTS = pytest.mark.parametrize("fault", [killed, frozen, flushed], ids=lambda fault: fault.__name__)
-Fault = Callable[[Running], "contextmanager[None]"]
+Fault = Callable[[Running], AbstractContextManager[None]]
 
 
 def flush(valkey: Running) -> None:

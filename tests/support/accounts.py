@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, field
 
 import httpx
+from tests.support.eventually import eventually
 
 PASSWORD = "tangerine-lighthouse-42"  # long enough, and on no list of common passwords
 
@@ -50,6 +51,18 @@ def client_of(url: str, access_token: str | None = None) -> httpx.Client:
     headers = {"authorization": f"Bearer {access_token}"} if access_token else {}
     # Plain HTTP, and a context for TLS takes longer to make than most requests here take.
     return httpx.Client(base_url=url, headers=headers, timeout=15, trust_env=False, verify=False)
+
+
+def wait_refused(api: httpx.Client, access_token: str) -> None:
+    """Return when every part refuses this token: at once in one process, within a second in a fleet."""
+    for path in ("/users/me", "/todos", "/notifications"):
+        eventually(
+            lambda path=path: (
+                api.get(path, headers={"authorization": f"Bearer {access_token}"}).status_code == 401 or None
+            ),
+            f"{path} refuses the token of an ended session",
+            within_seconds=1,
+        )
 
 
 def register(

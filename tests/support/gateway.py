@@ -33,9 +33,10 @@ class Gateway:
         self.plan = plan
         self.table = table
         self.url = f"{'https' if plan.certificate else 'http'}://127.0.0.1:{plan.listen.port}"
-        self.running = Running(
-            envoy.describe(folder, plan.admin_port, prepare=lambda: self._write(), threads=1)
-        )
+        self.running = Running(envoy.describe(folder, plan.admin_port, prepare=self._prepare, threads=1))
+
+    def _prepare(self) -> None:
+        self._write()
 
     def change(self, **changes: Any) -> list[str]:
         """Write the files for another plan; returns those that changed. Envoy takes them up a moment later."""

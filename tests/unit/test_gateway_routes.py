@@ -118,7 +118,7 @@ def test_what_services_say_to_each_other_is_not_in_it(table: RouteTable, tmp_pat
     assert [path.template for path in table.paths if path.template.startswith("/internal")] == []
     spoken = [
         route
-        for module in build(Settings(data_dir=tmp_path)).modules
+        for module in build(Settings(data_dir=tmp_path)).modules  # pyright: ignore[reportCallIssue]
         for router in module.internal
         for route in router.routes
     ]

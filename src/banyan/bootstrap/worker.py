@@ -59,7 +59,8 @@ class Worker:
                 self.stopping()
                 await runner.stop(self.settings.shutdown_timeout.total_seconds() + STOP_MARGIN_SECONDS)
 
-    def stopping(self) -> None:
+    def stopping(self, drain_seconds: float = 0.0) -> None:
+        """A shutdown begins. Nobody sends it requests, so there is nothing to drain."""
         self.readiness.stopping = True
 
 

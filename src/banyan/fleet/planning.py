@@ -31,7 +31,7 @@ ROUTED = frozenset(MODULES)
 # Not the gateway, through which they call each other: it begins beside them. RabbitMQ takes its time; what is to be done through it waits in the databases.
 BEFORE_SERVICES = ("migrate", "valkey", "kafka")
 # All processes together stay below PostgreSQL's `max_connections`, with replicas to come.
-POOL_SIZE = 10
+POOL_SIZE = 20
 # Longer than a service needs to finish what it has in hand (BANYAN_SHUTDOWN_TIMEOUT).
 STOP_MARGIN_SECONDS = 4.0
 

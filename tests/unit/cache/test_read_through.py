@@ -5,6 +5,7 @@ import asyncio
 from banyan.infra.cache.read_through import Loaded, ReadThrough
 from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.cache.shared import MemorySharedCache
+from banyan.infra.loops import Loop
 
 LINK = b'<http://localhost/todos?cursor=x>; rel="next"'
 
@@ -21,6 +22,9 @@ class Stream:
 
     def observe(self, events: object) -> None:
         raise AssertionError("reading observes nothing")
+
+    def loops(self) -> list[Loop]:
+        return []
 
 
 class Process:

@@ -6,6 +6,7 @@ from banyan.infra.auth.principal import Principal
 from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.http.cached import CachedAnswers, Loaded
 from banyan.infra.http.hot import HotRequest
+from banyan.infra.loops import Loop
 
 ADA = Principal("ada", "session", frozenset(), "user", 2**40)
 
@@ -26,6 +27,9 @@ class Stream:
 
     def observe(self, events: object) -> None:
         raise AssertionError("reading observes nothing")
+
+    def loops(self) -> list[Loop]:
+        return []
 
     async def load(self) -> Loaded:
         self.loads += 1

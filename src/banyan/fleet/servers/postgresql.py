@@ -22,7 +22,7 @@ from banyan.fleet.servers.server import MissingProgram, Server
 PACKAGES = Path("/usr/lib/postgresql")
 USER = "banyan"
 SYSTEM_USER = "postgres"
-MAX_CONNECTIONS = 300
+MAX_CONNECTIONS = 500
 PROBE_SECONDS = 2.0
 # Of the language of its messages, which are read below.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}

@@ -94,7 +94,7 @@ class Server(uvicorn.Server):
         last_answers: Any = _LastAnswers(cast(ASGIApp, self.config.loaded_app))
         self.config.loaded_app = last_answers
         for connection in self.server_state.connections:
-            connection.app = last_answers
+            connection.app = last_answers  # pyright: ignore[reportAttributeAccessIssue] - both protocols have it
         self._loop.call_later(self._drain_seconds, self._stop)
 
     def _stop(self) -> None:
