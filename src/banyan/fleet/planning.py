@@ -32,8 +32,8 @@ ROUTED = frozenset(MODULES)
 BEFORE_SERVICES = ("migrate", "valkey", "kafka")
 # All processes together stay below PostgreSQL's `max_connections`, with replicas to come.
 POOL_SIZE = 20
-# Longer than a service needs to finish what it has in hand (BANYAN_SHUTDOWN_TIMEOUT).
-STOP_MARGIN_SECONDS = 4.0
+# Beyond what a service has to finish what it has in hand (BANYAN_SHUTDOWN_TIMEOUT); a worker then gives back what it has not.
+STOP_MARGIN_SECONDS = 7.0
 
 
 class MissingPrograms(Exception):
@@ -208,12 +208,12 @@ def _service(
 ) -> Planned:
     process = f"{name}-{number}"
     where = folder.of_service(process)
-    # A service knows its own database and no other.
-    databases = (
-        {"BANYAN_DATABASE_URL": addresses.databases[name]}
-        if name in addresses.databases
-        else _all_databases(addresses)
-    )
+    # A service knows its own database and no other; a worker asks the services.
+    databases: Mapping[str, str] = {}
+    if name in addresses.databases:
+        databases = {"BANYAN_DATABASE_URL": addresses.databases[name]}
+    elif name == "relay":
+        databases = _all_databases(addresses)
     server = Server(
         name=process,
         argv=_banyan("worker") if name == "worker" else _banyan("serve", name),

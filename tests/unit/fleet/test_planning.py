@@ -67,6 +67,7 @@ def test_each_service_knows_its_own_database_and_the_relay_all(tmp_path: Path) -
         )
     relay = environment(plan, "relay")
     assert {name: relay[f"BANYAN_{name.upper()}_DATABASE_URL"] for name in own} == own
+    assert not any("DATABASE_URL" in key for key in environment(plan, "worker"))
     assert {name: plan.environment[f"BANYAN_{name.upper()}_DATABASE_URL"] for name in own} == own
 
 
