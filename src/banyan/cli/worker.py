@@ -74,5 +74,7 @@ def worker(
         running=built.running(),
         on_ready=on_ready,
         on_stopping=built.stopping,
+        # Nobody balances a load over workers.
+        drain_seconds=0,
         shutdown_timeout_seconds=int(settings.shutdown_timeout.total_seconds()),
     )
