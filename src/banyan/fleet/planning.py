@@ -179,6 +179,8 @@ def _common(settings: Settings, folder: FleetFolder, addresses: _Addresses, url:
     given = {name: value for name, value in os.environ.items() if name.startswith("BANYAN_")}
     return {
         "BANYAN_DATABASE_POOL_SIZE": str(POOL_SIZE),
+        # Whoever is told to end has left the gateway's list before.
+        "BANYAN_DRAIN_DELAY": "0",
         # Links in mails lead to the gateway.
         "BANYAN_PUBLIC_URL": url,
         **given,
@@ -230,7 +232,7 @@ def _service(
             "BANYAN_TRUSTED_PROXIES": LOOPBACK,
             "BANYAN_LOG_FORMAT": "json",
         },
-        stop_seconds=settings.shutdown_timeout.total_seconds() + STOP_MARGIN_SECONDS,
+        stop_seconds=settings.drain_seconds + settings.shutdown_timeout.total_seconds() + STOP_MARGIN_SECONDS,
     )
     return Planned(server, Stage.SERVICES, name, number, port, after=BEFORE_SERVICES)
 
