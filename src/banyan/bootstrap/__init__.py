@@ -10,9 +10,18 @@ worker.py        a process that does tasks
 """
 
 from banyan.bootstrap.application import Application
-from banyan.bootstrap.backends import AUDIENCE
+from banyan.bootstrap.backends import AUDIENCE, open_database
 from banyan.bootstrap.composition import build
 from banyan.bootstrap.http import asgi
 from banyan.bootstrap.worker import modules_at_hand, worker, worker_asgi
 
-__all__ = ["AUDIENCE", "Application", "asgi", "build", "modules_at_hand", "worker", "worker_asgi"]
+__all__ = [
+    "AUDIENCE",
+    "Application",
+    "asgi",
+    "build",
+    "modules_at_hand",
+    "open_database",
+    "worker",
+    "worker_asgi",
+]

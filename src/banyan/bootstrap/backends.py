@@ -6,13 +6,14 @@ from pathlib import Path
 from banyan.infra.cache.shared import SharedCache
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
+from banyan.infra.db.switchable import SwitchableDatabase
 from banyan.infra.db.transaction import Database
 from banyan.infra.http.health import Check
 from banyan.infra.mail.mail import MailTransport
 from banyan.infra.mail.outbox import DevelopmentOutbox
 from banyan.infra.mail.smtp import SmtpTransport
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
-from banyan.infra.streams.positions import DatabasePositions, Positions, ProcessPositions
+from banyan.infra.streams.positions import Positions, SwitchingPositions
 from banyan.infra.tasks.protocol import TaskBroker
 from banyan.infra.telemetry.metrics import Metrics
 from banyan.kernel.clock import Clock
@@ -28,21 +29,19 @@ def open_databases(settings: Settings, modules: Iterable[str]) -> dict[str, Shar
     for module in modules:
         place = settings.database_of(module)
         if place not in by_place:
-            by_place[place] = Shards({"main": _database(settings, place)})
+            by_place[place] = Shards({"main": SwitchableDatabase(open_database(settings, place))})
         found[module] = by_place[place]
     return found
 
 
 def has_other_writers(shards: Shards) -> bool:
     """Only the one process that a SQLite file has may trust what it remembers."""
-    return not all(isinstance(shards.named(name), SqliteDatabase) for name in shards.names())
+    return not all(shards.named(name).commits_in_order for name in shards.names())
 
 
 def positions_of(settings: Settings, shards: Shards) -> Positions:
-    if not has_other_writers(shards):
-        return ProcessPositions(shards)
-    if settings.redis_url is None:
-        return DatabasePositions(shards)
+    if settings.redis_url is None or not has_other_writers(shards):
+        return SwitchingPositions(shards)
     from banyan.infra.redis.positions import RedisPositions
 
     url = settings.redis_url.get_secret_value()
@@ -57,7 +56,7 @@ def _beside(shards: Shards) -> dict[str, Database]:
 
     found: dict[str, Database] = {}
     for name in shards.names():
-        database = shards.named(name)
+        database = shards.named(name).present
         assert isinstance(database, PostgresDatabase)  # the only one that several processes share
         found[name] = database.beside(size=2)
     return found
@@ -126,7 +125,8 @@ def task_broker(settings: Settings) -> TaskBroker | None:
     return RabbitTasks(settings.amqp_url.get_secret_value(), max_length=settings.tasks_max_length)
 
 
-def _database(settings: Settings, place: Path | str) -> Database:
+def open_database(settings: Settings, place: Path | str) -> Database:
+    """The database at a path or a URL, with these settings; not started yet."""
     if isinstance(place, Path):
         return SqliteDatabase(place, readers=settings.database_readers)
     # Imported here: its driver is an extra.

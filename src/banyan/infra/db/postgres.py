@@ -10,10 +10,21 @@ See docs/decisions/0011-postgresql-repeatable-read.md.
 """
 
 import asyncio
+import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+import socket
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -24,7 +35,7 @@ from sqlalchemy.sql import Executable
 
 from banyan.infra.db.errors import UniqueViolation
 from banyan.infra.db.statements import StatementCache
-from banyan.infra.db.transaction import OnCommit, Parameters, Row, Work
+from banyan.infra.db.transaction import Database, OnCommit, Parameters, Row, Work
 from banyan.infra.faults import fault_point
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.errors import BanyanError, InvalidInput, StorageFull, Unavailable
@@ -80,13 +91,22 @@ Connection = Any
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """pool_wait must stay well under the time in which a caller wants to hear that we are busy."""
+    """pool_wait must stay well under the time in which a caller wants to hear that we are busy.
+
+    application_name: what the server's list of connections calls ours.
+    """
 
     size: int = 20
     idle_timeout: timedelta = timedelta(seconds=30)
     connect_timeout: timedelta = timedelta(seconds=2)
     pool_wait: timedelta = timedelta(milliseconds=100)
     statement_timeout: timedelta = timedelta(seconds=5)
+    application_name: str = field(default_factory=lambda: process_name(os.getpid()))
+
+
+def process_name(pid: int) -> str:
+    """What a process of this machine calls its connections in PostgreSQL's list of them, which has 63 bytes for it."""
+    return f"banyan {pid}@{socket.gethostname()}"[:63]
 
 
 class _Call:
@@ -151,6 +171,7 @@ class PostgresDatabase:
         self._slots = asyncio.Semaphore(self._settings.size)
         self._statements = StatementCache(_DIALECT)
         self._pool: Any = None
+        self._closing = False
         self._on_commit: OnCommit = lambda _events: None
         self._units: set[asyncio.Task[Any]] = set()
         # Units that met a conflict go one by one: each then meets at most those that are new, and all come through.
@@ -162,9 +183,14 @@ class PostgresDatabase:
         """The same database through a pool of its own, for what must not wait behind requests."""
         return PostgresDatabase(self._url, replace(self._settings, size=size), name=self.name)
 
+    @property
+    def present(self) -> Database:
+        return self
+
     async def start(self, on_commit: OnCommit) -> None:
         """Raises Unavailable when the server cannot be reached."""
         self._on_commit = on_commit
+        self._closing = False
         try:
             self._pool = await open_pool(self._url, self._settings)
         except _PASSING as error:
@@ -176,16 +202,36 @@ class PostgresDatabase:
     async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._accept(self._read(work, lambda tx: cast(Any, work)(tx, *args, **kwargs)))
 
-    async def close(self) -> None:
-        if self._pool is None:
-            return
-        pool, self._pool = self._pool, None
+    async def warm(self) -> None:
+        """Open every connection of the pool, so that a rush does not find it cold. Raises Unavailable."""
+        everyone = asyncio.Barrier(self._settings.size)
+
+        async def open_one() -> None:
+            async with self.connection():
+                await everyone.wait()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._settings.size):
+                    group.create_task(open_one())
+        except* (BanyanError, *_PASSING) as errors:
+            first = errors.exceptions[0]
+            raise first if isinstance(first, BanyanError) else translate(first) from None
+
+    async def drain(self) -> None:
         if self._units:
-            await asyncio.wait(self._units)
+            await asyncio.wait(set(self._units))
+
+    async def close(self) -> None:
+        if self._pool is None or self._closing:
+            return
+        self._closing = True
+        await self.drain()
+        pool, self._pool = self._pool, None
         await pool.close()
 
     async def _accept(self, unit: Coroutine[Any, Any, T]) -> T:
-        if self._pool is None:
+        if self._pool is None or self._closing:
             unit.close()
             raise Unavailable(NO_LONGER_OPEN)
         task = asyncio.create_task(unit)
@@ -429,7 +475,7 @@ async def open_pool(url: str, settings: PoolSettings) -> Any:
         # A transaction leaves nothing behind in its session, so there is nothing to reset, nor a round trip to pay.
         reset=_nothing_to_reset,
         server_settings={
-            "application_name": "banyan",
+            "application_name": settings.application_name,
             "default_transaction_read_only": "on",
             "statement_timeout": milliseconds,
             "lock_timeout": milliseconds,
@@ -442,6 +488,25 @@ async def open_pool(url: str, settings: PoolSettings) -> Any:
 
 async def _nothing_to_reset(_connection: Connection) -> None:
     pass
+
+
+async def open_connection(url: str, settings: Mapping[str, str], *, timeout_seconds: int = 5) -> Connection:
+    """A connection outside of any pool, with these settings of its session. Raises Unavailable."""
+    try:
+        return await asyncpg.connect(url, timeout=timeout_seconds, server_settings=dict(settings))
+    except (*_PASSING, ValueError) as error:
+        raise translate(error) if isinstance(error, _PASSING) else Unavailable(str(error)) from error
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our errors for those of statements on an `open_connection`."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        if isinstance(error, asyncpg.InterfaceError):
+            raise Unavailable("The connection to PostgreSQL was lost.") from error
+        raise translate(error) from error
 
 
 def translate(error: BaseException) -> BanyanError:

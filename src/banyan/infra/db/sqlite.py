@@ -21,7 +21,7 @@ from sqlalchemy.sql import Executable
 
 from banyan.infra.db.errors import UniqueViolation
 from banyan.infra.db.statements import StatementCache
-from banyan.infra.db.transaction import OnCommit, Parameters, Row, Work
+from banyan.infra.db.transaction import Database, OnCommit, Parameters, Row, Work
 from banyan.infra.faults import fault_point
 from banyan.kernel.errors import BanyanError, StorageFull, Unavailable
 from banyan.kernel.events import Event
@@ -35,6 +35,8 @@ MAX_READS_PER_SNAPSHOT = 32
 # How long another process (a command of the CLI, a backup) may hold the write lock before callers are told to come again.
 BUSY_TIMEOUT_SECONDS = 1.0
 NO_LONGER_OPEN = "The server is shutting down; try again shortly."
+# Only a promotion makes triggers that refuse; see promotion/sqlite_side.py.
+MOVED = "The data has just moved to PostgreSQL; try again."
 
 
 class SqliteTransaction:
@@ -139,6 +141,10 @@ class SqliteDatabase:
         self._loop: asyncio.AbstractEventLoop
         self._on_commit: OnCommit
 
+    @property
+    def present(self) -> Database:
+        return self
+
     async def start(self, on_commit: OnCommit) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_commit = on_commit
@@ -162,6 +168,10 @@ class SqliteDatabase:
 
     async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._submit(self._reads, work, *args, **kwargs)
+
+    async def drain(self) -> None:
+        # There is one writer, and it takes what waits in order: when this is through, so is all that came before.
+        await self.transact(_nothing)
 
     async def close(self) -> None:
         if not self._open:
@@ -273,7 +283,7 @@ def _lower(text: str | None) -> str | None:
     return None if text is None else text.lower()
 
 
-def translate(error: sqlite3.Error) -> BanyanError:
+def translate(error: Exception) -> BanyanError:
     """Our error for SQLite's; what cannot be the world's fault is a bug and is passed on as it is."""
     name = getattr(error, "sqlite_errorname", "") or ""
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
@@ -284,6 +294,8 @@ def translate(error: sqlite3.Error) -> BanyanError:
         ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
     ):
         return Unavailable(f"The database cannot be used at the moment ({name}).")
+    if name == "SQLITE_CONSTRAINT_TRIGGER":
+        return Unavailable(MOVED)
     raise error
 
 
@@ -342,6 +354,10 @@ def _batches(queue: SimpleQueue[_Unit | None], most: int) -> Iterator[list[_Unit
 def _settle_all(units: list[_Unit], on_commit: OnCommit) -> None:
     for unit in units:
         unit.settle(on_commit)
+
+
+async def _nothing(_tx: object) -> None:
+    pass
 
 
 def _ignore(_events: list[Event]) -> None:

@@ -65,9 +65,21 @@ OnCommit = Callable[[list[Event]], Awaitable[None] | None]
 class Database(Protocol):
     """One shard."""
 
-    name: str
-    commits_in_order: bool
-    """Whether rows become visible in the order of their sequence numbers; see streams/settled.py."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def commits_in_order(self) -> bool:
+        """Whether rows become visible in the order of their sequence numbers; see streams/settled.py."""
+        ...
+
+    @property
+    def present(self) -> "Database":
+        """The database itself, behind what may exchange it while it serves (switchable.py); otherwise this very one.
+
+        For those who ask what has a meaning in one database only. It may be closed when another has taken its place.
+        """
+        ...
 
     async def start(self, on_commit: OnCommit) -> None:
         """Open it. on_commit hears the events of each committed unit, on the event loop, before its caller goes on.
@@ -88,6 +100,10 @@ class Database(Protocol):
 
     async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(tx, …)` on a snapshot that holds every commit acknowledged before the call."""
+        ...
+
+    async def drain(self) -> None:
+        """Return when every transaction that was accepted before the call has ended."""
         ...
 
     async def close(self) -> None:

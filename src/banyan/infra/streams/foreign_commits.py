@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, select, text
 
 from banyan.infra.db.shards import Shards
-from banyan.infra.db.transaction import Transaction
+from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop, wait_for
 from banyan.infra.streams.log import last_sequence, read_past
 from banyan.infra.streams.settled import SettledSequence
 from banyan.infra.streams.tables import events as event_rows
+from banyan.kernel.errors import Unavailable
 from banyan.kernel.events import Event
 
 LOOK_SECONDS = 0.1
@@ -37,11 +38,12 @@ _IDS = select(event_rows.c.id).where(
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """How far a shard was when we looked.
+    """How far a shard was when we looked. database: the one that was asked, which may have been exchanged since.
 
     data_version: on SQLite, by the writer's connection, which ignores its own commits; elsewhere always 0.
     """
 
+    database: Database
     data_version: int
     sequence: int
 
@@ -78,23 +80,35 @@ class ForeignCommits:
 
     async def look(self) -> int:
         """Look once at every shard; returns how many events were told."""
+        return sum([await self._look_at(name) for name in self._shards.names()])
+
+    async def _look_at(self, name: str) -> int:
+        database = self._shards.named(name).present
+        before = self._marks.get(name)
+        try:
+            mark = await self._mark_of(name, database, before)
+        except Unavailable:
+            if self._shards.named(name).present is database:
+                raise
+            return 0  # it was exchanged, and closed, while we asked it; the next look is at the other one
         told = 0
-        for name in self._shards.names():
-            database = self._shards.named(name)
-            before = self._marks.get(name)
-            if database.commits_in_order:
-                # On the writer's connection, the only one to which our own commits are not foreign.
-                mark = await database.transact(_mark)
-                is_news = before is not None and mark.data_version != before.data_version
-            else:
-                mark = _Mark(0, await self._settled[name].upto())
-                is_news = before is not None and await self._others_wrote(
-                    name, before.sequence, mark.sequence
-                )
-            if before is not None and is_news:
-                told += await self._tell(name, before.sequence, mark.sequence)
-            self._marks[name] = mark
+        if before is not None and await self._is_news(name, before, mark):
+            told = await self._tell(name, before.sequence, mark.sequence)
+        self._marks[name] = mark
         return told
+
+    async def _mark_of(self, name: str, database: Database, before: _Mark | None) -> _Mark:
+        if database.commits_in_order:
+            # On the writer's connection, the only one to which our own commits are not foreign.
+            version, sequence = await database.transact(_version_and_sequence)
+        else:
+            version, sequence = 0, await self._settled[name].upto()
+        return _Mark(database, version, max(sequence, before.sequence if before else 0))
+
+    async def _is_news(self, name: str, before: _Mark, mark: _Mark) -> bool:
+        if mark.database.commits_in_order:
+            return (mark.database, mark.data_version) != (before.database, before.data_version)
+        return await self._others_wrote(name, before.sequence, mark.sequence)
 
     async def _others_wrote(self, shard: str, after: int, upto: int) -> bool:
         if after == upto:
@@ -123,8 +137,8 @@ class ForeignCommits:
         return len(events)
 
 
-async def _mark(tx: Transaction) -> _Mark:
-    return _Mark(await tx.value(_DATA_VERSION), await last_sequence(tx))
+async def _version_and_sequence(tx: Transaction) -> tuple[int, int]:
+    return await tx.value(_DATA_VERSION), await last_sequence(tx)
 
 
 async def _ids_between(tx: Transaction, after: int, upto: int) -> set[str]:

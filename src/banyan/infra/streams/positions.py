@@ -13,7 +13,7 @@ from sqlalchemy import select
 from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.tables import batch
-from banyan.infra.db.transaction import Transaction
+from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop
 from banyan.infra.streams.log import as_json
 from banyan.infra.streams.tables import streams
@@ -114,6 +114,39 @@ class DatabasePositions:
     async def _load(self, keys: Sequence[Key]) -> list[int]:
         found = await load_positions(self._shards, keys)
         return [found.get(key, 0) for key in keys]
+
+
+class SwitchingPositions:
+    """Positions of shards that may be exchanged: remembered on SQLite, whose file one process serves; else asked for.
+
+    What was remembered of a database is forgotten with it.
+    """
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._databases = [shards.named(name) for name in shards.names()]
+        self._of: list[Database] = []
+        self._positions: Positions = DatabasePositions(shards)
+
+    def known(self, user_id: str, stream: str) -> int | None:
+        return self._present().known(user_id, stream)
+
+    async def current(self, user_id: str, stream: str) -> int:
+        return await self._present().current(user_id, stream)
+
+    def observe(self, events: Sequence[Event]) -> None:
+        self._present().observe(events)
+
+    def loops(self) -> Sequence[Loop]:
+        return ()
+
+    def _present(self) -> Positions:
+        databases = [database.present for database in self._databases]
+        if databases != self._of:
+            self._of = databases
+            alone = all(database.commits_in_order for database in databases)
+            self._positions = ProcessPositions(self._shards) if alone else DatabasePositions(self._shards)
+        return self._positions
 
 
 async def load_positions(shards: Shards, keys: Sequence[Key]) -> dict[Key, int]:

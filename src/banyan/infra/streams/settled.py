@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.streams.log import last_sequence
+from banyan.kernel.errors import Unavailable
 
 _MARK = text(
     "SELECT (SELECT coalesce(max(sequence), 0) FROM events) AS sequence,"
@@ -37,6 +38,7 @@ class SettledSequence:
         self._database = database
         self._settled = 0
         self._mark: _Mark | None = None
+        self._marked_in: Database | None = None
 
     @property
     def is_behind(self) -> bool:
@@ -44,14 +46,27 @@ class SettledSequence:
         return self._mark is not None
 
     async def upto(self) -> int:
-        """The highest number that is settled. It only grows."""
-        if self._database.commits_in_order:
-            return await self._database.read(last_sequence)
-        if self._mark is None and await self._database.read(last_sequence) > self._settled:
-            self._mark = await self._database.transact(_mark)
-        if self._mark is not None and await self._database.read(_oldest_running) >= self._mark.transaction_id:
-            self._settled = self._mark.sequence
-            self._mark = None
+        """The highest number that is settled. It only grows, also when the database is exchanged for its copy."""
+        database = self._database.present
+        try:
+            self._settled = max(self._settled, await self._upto(database))
+        except Unavailable:
+            if self._database.present is database:
+                raise
+            # It was exchanged, and closed, while we asked it; the next call asks the other one.
+        return self._settled
+
+    async def _upto(self, database: Database) -> int:
+        if self._marked_in is not database:
+            # Ids of transactions have no meaning in another database.
+            self._marked_in, self._mark = database, None
+        if database.commits_in_order:
+            return await database.read(last_sequence)
+        if self._mark is None and await database.read(last_sequence) > self._settled:
+            self._mark = await database.transact(_mark)
+        if self._mark is not None and await database.read(_oldest_running) >= self._mark.transaction_id:
+            settled, self._mark = self._mark.sequence, None
+            return settled
         return self._settled
 
 
