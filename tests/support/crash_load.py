@@ -37,13 +37,17 @@ class Person:
 
 
 class Worker(threading.Thread):
-    """One client of one user. It alone writes to its own to-dos; `shared` is written to by all workers of the user."""
+    """One client of one user. It alone writes to its own to-dos; `shared` is written to by all workers of the user.
+
+    failures: requests without an answer, or with one that blames the server.
+    """
 
     def __init__(self, name: str, url: str, person: Person, shared: str, log: IntentLog, seed: int) -> None:
         super().__init__(name=name, daemon=True)
         self.person = person
         self.error: BaseException | None = None
         self.retries = 0
+        self.failures: list[str] = []
         self._shared = shared
         self._log = log
         self._random = random.Random(seed)
@@ -115,7 +119,7 @@ class Worker(threading.Thread):
         todo_id = self._random.choice([*self._mine, self._shared])
         operation = self._intend("read", todo_id, None)
         try:
-            answer = self._client.get(f"/todos/{todo_id}")
+            answer = self._send("GET", f"/todos/{todo_id}")
         except AWAY:
             return
         self._expect(answer, 200, 503)
@@ -171,7 +175,7 @@ class Worker(threading.Thread):
     def _settle_once(self, operation: Operation, method: str, path: str, body: dict[str, Any]) -> None:
         outcome: Outcome = "unknown"
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = self._send(method, path, json=body)
             self._expect(answer, 200, 503)
             outcome = "done" if answer.status_code == 200 else "refused"
         except AWAY:
@@ -188,7 +192,7 @@ class Worker(threading.Thread):
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < deadline:
             try:
-                answer = self._client.request(method, path, content=content, headers=headers)
+                answer = self._send(method, path, content=content, headers=headers)
                 if answer.status_code != 503:
                     return answer
             except AWAY:
@@ -196,6 +200,16 @@ class Worker(threading.Thread):
             self.retries += 1
             time.sleep(KNOCK_SECONDS)
         raise AssertionError(f"{method} {path} was not answered within {GIVE_UP_SECONDS:g} s")
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, **content)
+        except AWAY as error:
+            self.failures.append(f"{method} {path}: {error!r}")
+            raise
+        if answer.status_code >= 500:
+            self.failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer
 
     def _expect(self, answer: httpx.Response, *statuses: int) -> None:
         assert answer.status_code in statuses, (
@@ -206,7 +220,8 @@ class Worker(threading.Thread):
 class Follower(threading.Thread):
     """A live client of one user: it comes back after each crash with the last cursor that it saw.
 
-    seen: (stream, position) of every event, in the order in which they came.
+    seen: (stream, position) of every event, in the order in which they came. ended: how many connections were ended by
+    the other side.
     """
 
     def __init__(self, url: str, account: Account) -> None:
@@ -214,6 +229,7 @@ class Follower(threading.Thread):
         self.seen: list[tuple[str, int]] = []
         self.resets = 0
         self.connections = 0
+        self.ended = 0
         self.error: BaseException | None = None
         self._client = client_of(url, account.access_token)
         self._cursor = "0"
@@ -227,7 +243,10 @@ class Follower(threading.Thread):
             while not self._stop_asked.is_set():
                 try:
                     self._read_one_connection()
+                except httpx.ReadTimeout:
+                    pass
                 except AWAY:
+                    self.ended += 1
                     time.sleep(KNOCK_SECONDS)
         except BaseException as error:
             self.error = error
@@ -266,3 +285,4 @@ class Follower(threading.Thread):
                     self._cursor = cursor
                 if self._stop_asked.is_set():
                     return
+            self.ended += 1

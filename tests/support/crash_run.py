@@ -2,7 +2,6 @@
 
 import os
 import random
-import sqlite3
 import statistics
 import sys
 import time
@@ -77,7 +76,7 @@ def run_crashes(
     workers = [
         worker
         for number, person in enumerate(people)
-        for worker in _workers(server.url, number, person, log, chance)
+        for worker in make_workers(server.url, number, person, log, chance)
     ]
     followers = [Follower(server.url, person.account) for person in people]
     for thread in (*workers, *followers):
@@ -107,7 +106,7 @@ def run_crashes(
             worker.join(60)
     report.faults += [f"{worker.name}: {worker.error!r}" for worker in workers if worker.error is not None]
     if not report.faults:
-        report.faults += _judge(server, people, followers, log)
+        report.faults += judge(server, people, followers, log)
     for follower in followers:
         follower.stop()
     for follower in followers:
@@ -125,7 +124,9 @@ def run_crashes(
     return report
 
 
-def _workers(url: str, number: int, person: Person, log: IntentLog, chance: random.Random) -> list[Worker]:
+def make_workers(
+    url: str, number: int, person: Person, log: IntentLog, chance: random.Random
+) -> list[Worker]:
     made = person.account.client.post("/todos", json={"title": "shared"})
     assert made.status_code == 201, made.text
     shared = made.json()["id"]
@@ -169,7 +170,7 @@ def _start_again(server: RunningServer, report: CrashReport) -> float:
     return time.monotonic() - began
 
 
-def _judge(
+def judge(
     server: RunningServer, people: list[Person], followers: list[Follower], log: IntentLog
 ) -> list[str]:
     """All that must hold when the load has ended and the server has caught up."""
@@ -184,7 +185,7 @@ def _judge(
     for person in people:
         found += _notification_faults(person, operations)
     found += register_faults([*operations, *_final_reads(people, operations)])
-    found += _log_faults(server.data_dir, people, followers)
+    found += _log_faults(server, people, followers)
 
     lag = _lag(server)
     found += [f"{count} events are {state}" for state, count in lag.items() if state != "relay" and count]
@@ -240,18 +241,14 @@ def _notification_faults(person: Person, operations: list[Operation]) -> list[st
     return found if welcomed == 1 else [*found, f"{person.account.id} was welcomed {welcomed} times"]
 
 
-def _log_faults(data_dir: Path, people: list[Person], followers: list[Follower]) -> list[str]:
+def _log_faults(server: RunningServer, people: list[Person], followers: list[Follower]) -> list[str]:
     """Positions are 1, 2, 3, …; each thing was created once; the live client was told all of it, once and in order."""
     positions: dict[tuple[str, str], list[int]] = defaultdict(list)
     created: Counter[str] = Counter()
-    connection = sqlite3.connect(f"file:{data_dir / 'banyan.sqlite3'}?mode=ro", uri=True)
-    rows = connection.execute(
-        "SELECT user_id, stream, position, type, subject FROM events ORDER BY sequence"
-    ).fetchall()
-    ahead = connection.execute(
+    rows = server.rows("SELECT user_id, stream, position, type, subject FROM events ORDER BY sequence")
+    ahead = server.rows(
         "SELECT i.consumer, i.user_id FROM inbox i JOIN streams s USING (user_id, stream) WHERE i.position > s.position"
-    ).fetchall()
-    connection.close()
+    )
     for user_id, stream, position, kind, subject in rows:
         positions[user_id, stream].append(position)
         if kind in ("TodoCreated", "NotificationCreated", "TodoReminded"):

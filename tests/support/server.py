@@ -29,6 +29,7 @@ import httpx
 from tests.support.postgres import postgres_server
 
 from banyan.infra.db.migrate import upgrade
+from banyan.infra.db.promotion_record import followed
 from banyan.settings import Settings
 
 READY_TIMEOUT_SECONDS = 30.0
@@ -162,6 +163,9 @@ class RunningServer:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query finds in the server's database, past the server."""
         url = self.settings.get("BANYAN_DATABASE_URL")
+        promoted = followed(self.data_dir, self.data_dir / "banyan.sqlite3") if url is None else None
+        if promoted is not None:
+            url = promoted.url
         if url is not None:
             return rows_of(url, query)
         with closing(sqlite3.connect(f"file:{self.data_dir}/banyan.sqlite3?mode=ro", uri=True)) as database:

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from banyan import __version__
-from banyan.cli import config, events, fleet, gateway, keys, mail, migrate, serving, tasks, users, worker
+from banyan.cli import (
+    config,
+    events,
+    fleet,
+    gateway,
+    keys,
+    mail,
+    migrate,
+    promote,
+    serving,
+    tasks,
+    users,
+    worker,
+)
 
 RUN = "Run"
 LOOK_AFTER = "Look after it"
@@ -61,6 +74,7 @@ app.command("worker", rich_help_panel=RUN, epilog=worker.EPILOG)(worker.worker)
 app.command("migrate", rich_help_panel=RUN, epilog=migrate.EPILOG)(migrate.migrate)
 app.add_typer(fleet.commands, name="fleet", rich_help_panel=RUN)
 app.add_typer(gateway.commands, name="gateway", rich_help_panel=RUN)
+app.command("promote", rich_help_panel=LOOK_AFTER, epilog=promote.EPILOG)(promote.promote)
 app.add_typer(users.commands, name="users", rich_help_panel=LOOK_AFTER)
 app.add_typer(events.commands, name="events", rich_help_panel=LOOK_AFTER)
 app.add_typer(tasks.commands, name="tasks", rich_help_panel=LOOK_AFTER)

@@ -21,10 +21,26 @@ NOT_SETTINGS = frozenset({"BANYAN_CI", "BANYAN_CHROMIUM", "BANYAN_POSTGRES", "BA
 
 
 def load_settings() -> "Settings":
-    """Raises SettingsError."""
-    from banyan import settings
+    """The settings of the environment, with the database that the data folder's data was promoted to.
 
-    return settings.load_settings()
+    Raises SettingsError.
+    """
+    from pydantic import SecretStr
+
+    from banyan import settings
+    from banyan.infra.db.promotion_record import AddressLost, followed
+
+    loaded = settings.load_settings()
+    if loaded.database_url is not None:
+        return loaded
+    try:
+        address = followed(loaded.data_dir, loaded.database_path)
+    except AddressLost as error:
+        raise CliError(
+            f"the data of {loaded.data_dir.resolve()} has moved to {error.record.target}.",
+            "Set BANYAN_DATABASE_URL to that database.",
+        ) from error
+    return loaded if address is None else loaded.model_copy(update={"database_url": SecretStr(address.url)})
 
 
 def unknown_variables() -> list[str]:

@@ -1,11 +1,12 @@
 """`banyan up` and `banyan serve`: the server process."""
 
+import asyncio
 import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,9 @@ from banyan.cli.problems import USAGE, CliError
 if TYPE_CHECKING:
     import socket
 
+    from banyan.bootstrap import Application
     from banyan.infra.db.data_lock import DataLock
+    from banyan.promotion.control import ControlChannel
     from banyan.settings import Settings
     from banyan.targets import Target
 
@@ -104,6 +107,7 @@ def _run(target: str, *, migrate_first: bool) -> None:
             upgrade(settings)
         else:
             require_migrated(settings, databases_of)
+        _settle_promotion(settings)
         _serve(settings, target, lock, with_banner=migrate_first)
     finally:
         lock.release()
@@ -127,9 +131,11 @@ def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: 
 
     with hidden("rich"):
         from banyan.bootstrap import asgi, build
+        from banyan.promotion.control import ControlChannel, can_be_promoted
     from banyan.cli.banner import print_banner, url_of
     from banyan.cli.runtime import unknown_variables
     from banyan.infra.telemetry.log import configure_logging, get_logger
+    from banyan.settings import database_label
 
     configure_logging(settings.log_level, as_json=settings.logs_json)
     log = get_logger("banyan.serving")
@@ -137,6 +143,8 @@ def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: 
         log.warning("unknown_setting", detail=sentence)
     if settings.fault is not None:
         faults.arm(settings.fault)
+    if settings.database_url is not None and can_be_promoted(settings):
+        log.info("data_was_promoted", database=database_label(settings.database_url.get_secret_value()))
     application = build(settings, target)
     app = asgi(application)
     # What is there now stays for good: no collection need ever look at it again.
@@ -152,12 +160,36 @@ def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: 
     server.serve(
         app,
         sock,
-        running=application.running(),
+        running=_running(application, ControlChannel(application) if target == "all" else None),
         on_ready=on_ready,
         on_stopping=lambda: application.stopping(settings.drain_seconds),
         drain_seconds=settings.drain_seconds,
         shutdown_timeout_seconds=int(settings.shutdown_timeout.total_seconds()),
     )
+
+
+@asynccontextmanager
+async def _running(application: "Application", control: "ControlChannel | None") -> AsyncIterator[None]:
+    async with application.running():
+        if control is None:
+            yield
+        else:
+            async with control.open():
+                yield
+
+
+def _settle_promotion(settings: "Settings") -> None:
+    """Bring to its end what a promotion has left that was interrupted; refuse a database that is not the true one."""
+    from banyan.infra.db.promotion_record import read_record
+    from banyan.promotion.errors import Refused
+    from banyan.promotion.start import settle
+
+    if settings.database_url is None and read_record(settings.database_path) is None:
+        return
+    try:
+        asyncio.run(settle(settings))
+    except Refused as error:
+        raise CliError(error.message, error.next_step) from error
 
 
 def _acquire(lock: "DataLock", settings: "Settings") -> None:

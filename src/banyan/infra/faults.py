@@ -5,6 +5,16 @@
     after-publish    given to the bus, the relay's bookmark not yet moved
     before-ack       a worker has done its task, the broker does not know yet
 
+Of `banyan promote`, on either side of the commit that decides which database is the true one:
+
+    promote-copying      in the command, some rows are copied
+    promote-held         the writes are held
+    promote-carried      all is in PostgreSQL, and SQLite is still the true one
+    promote-committed    PostgreSQL is the true one, and the server has not yet changed over
+    rollback-fenced      PostgreSQL refuses writes, and is still the true one
+    rollback-carried     all is in SQLite, not yet committed
+    rollback-committed   SQLite is the true one again, and the server has not yet changed over
+
 `BANYAN_FAULT=after-commit:40` kills the process, with SIGKILL, the 40th time that it comes by.
 """
 
@@ -12,6 +22,15 @@ import os
 import signal
 
 POINTS = ("after-commit", "before-publish", "after-publish", "before-ack")
+PROMOTION_POINTS = (
+    "promote-copying",
+    "promote-held",
+    "promote-carried",
+    "promote-committed",
+    "rollback-fenced",
+    "rollback-carried",
+    "rollback-committed",
+)
 
 _armed: dict[str, int] = {}
 
@@ -19,8 +38,9 @@ _armed: dict[str, int] = {}
 def parse(fault: str) -> tuple[str, int]:
     """Point and count of `POINT` or `POINT:COUNT`. Raises ValueError for anything else."""
     point, colon, count = fault.partition(":")
-    if point not in POINTS or (colon and not (count.isascii() and count.isdigit() and int(count) > 0)):
-        raise ValueError(f"must be one of {', '.join(POINTS)}, with an optional :COUNT")
+    known = (*POINTS, *PROMOTION_POINTS)
+    if point not in known or (colon and not (count.isascii() and count.isdigit() and int(count) > 0)):
+        raise ValueError(f"must be one of {', '.join(known)}, with an optional :COUNT")
     return point, int(count or 1)
 
 

@@ -31,10 +31,10 @@ class DataDirBusy(Exception):
 
 
 class DataLock:
-    """Hold it while serving; `acquire` and `release` in one process."""
+    """Hold it while serving; `acquire` and `release` in one process. file_name: another one is another lock."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / FILE_NAME
+    def __init__(self, data_dir: Path, file_name: str = FILE_NAME) -> None:
+        self._path = data_dir / file_name
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
