@@ -287,6 +287,15 @@ async def test_a_server_that_does_not_answer_on_its_channel(settings: Settings, 
     assert not (settings.data_dir / LOCK_NAME).read_bytes()
 
 
+def test_a_server_that_works_with_other_processes(
+    make_server: Callable[..., RunningServer], url: str
+) -> None:
+    server = make_server({"BANYAN_REDIS_URL": "redis://127.0.0.1:1/0"})
+    done = banyan(["promote", "--to", url], server.data_dir)
+    assert done.code == 1
+    assert "BANYAN_REDIS_URL), which would not change over" in done.err
+
+
 def test_the_command_says_so_in_one_sentence(make_server: Callable[..., RunningServer]) -> None:
     server = make_server()
     register(server.url).client.close()

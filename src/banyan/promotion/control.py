@@ -22,7 +22,7 @@ from banyan.infra.db.promotion_record import read_address, read_record
 from banyan.infra.db.switchable import SwitchableDatabase
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.errors import BanyanError
-from banyan.promotion.errors import HeldTooLong, PromotionError
+from banyan.promotion.errors import HeldTooLong, PromotionError, Refused
 from banyan.promotion.moved_tables import Mismatch, Unstorable, moved_tables
 from banyan.promotion.sqlite_side import SqliteSide
 from banyan.settings import Settings
@@ -37,6 +37,8 @@ SOCKET_NAME = "banyan.control"
 LOCK_NAME = "promotion.lock"
 # What every kernel takes as the path of a socket, without its end mark.
 MAX_SOCKET_PATH_BYTES = 103
+# What several processes have in common.
+COMPANY = ("redis_url", "kafka_servers", "amqp_url")
 CLEAN_UP_LOOKS = 50
 CLEAN_UP_LOOK_SECONDS = 0.1
 
@@ -127,6 +129,7 @@ class ControlChannel:
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
+            self._refuse_company()
             async with self._turn:
                 match question.get("do"):
                     case "hello":
@@ -147,6 +150,15 @@ class ControlChannel:
         except Exception as error:
             log.exception("cut_over_failed")
             return {"error": f"the cut-over failed: {type(error).__name__}; the server's log says more."}
+
+    def _refuse_company(self) -> None:
+        """Raises Refused where other processes work with this one, which would not change over with it."""
+        for name in COMPANY:
+            if getattr(self._settings, name):
+                raise Refused(
+                    f"this server works together with other processes (BANYAN_{name.upper()}), which would not change over.",
+                    f"Stop them, restart the server without BANYAN_{name.upper()}, and try again.",
+                )
 
     async def _clean_up(self) -> None:
         """Stop noting changes for a command that is gone."""
