@@ -85,6 +85,9 @@ def test_a_service_that_hangs_holds_nobody_longer_than_the_deadline(
     with client(services, "notifications", ada) as inbox, services["users"].paused():
         assert seconds_of(inbox, bob) < FIRST_ANSWER_SECONDS
         assert inbox.get("/livez").status_code == 200
+        for _ in range(5):  # the breaker opens
+            seconds_of(inbox, bob)
+        assert sorted(seconds_of(inbox, bob) for _ in range(20))[10] < OPEN_BREAKER_SECONDS
 
 
 def test_a_service_that_starts_before_users_is_not_ready_and_then_is(

@@ -141,6 +141,18 @@ async def test_a_cancelled_probe_leaves_its_place_to_the_next_caller():
     assert await world.call() == "fine"
 
 
+async def test_calls_that_hang_until_their_deadline_open_it_and_calls_in_a_hurry_do_not():
+    for waited, state in ((0.1, "closed"), (0.6, "open")):
+        world = World(most_in_a_row=5, patience_seconds=0.5)
+        for _ in range(5):
+            call = asyncio.create_task(world.breaker.run(asyncio.Event().wait))
+            await asyncio.sleep(0)
+            world.now += waited
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        assert world.breaker.state == state
+
+
 async def test_a_probe_that_never_comes_back_is_given_up():
     world = World()
     await world.open()

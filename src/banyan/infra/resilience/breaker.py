@@ -33,6 +33,8 @@ class Breaker:
     most_share: so does this share of the calls that ended in the present window, once there are `least_calls`.
     shortest_pause, longest_pause: seconds until a probe; the pause grows with each probe that fails, and is drawn at
     random, so that the replicas do not all knock at the same moment.
+    patience_seconds: a call that is cancelled after so long has failed: its deadline is over. One that is cancelled earlier
+    says nothing, so that callers in a hurry cannot open it.
     A probe that has not come back after the pause is given up, and another one is let through.
     """
 
@@ -46,6 +48,7 @@ class Breaker:
         window_seconds: float = 10.0,
         shortest_pause: float = 1.0,
         longest_pause: float = 5.0,
+        patience_seconds: float = 0.5,
         monotonic: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
@@ -56,6 +59,7 @@ class Breaker:
         self._window_seconds = window_seconds
         self._shortest_pause = shortest_pause
         self._longest_pause = longest_pause
+        self._patience_seconds = patience_seconds
         self._monotonic = monotonic
         self._chance = chance or random.Random()
         self._is_open = False
@@ -86,10 +90,14 @@ class Breaker:
         failures: the errors that speak against the dependency; with any other one it has answered.
         """
         ticket = self.admit()
+        began = self._monotonic()
         try:
             value = await call()
         except asyncio.CancelledError:
-            self.abandoned(ticket)
+            if self._monotonic() - began >= self._patience_seconds:
+                self.failed(ticket)
+            else:
+                self.abandoned(ticket)
             raise
         except failures:
             self.failed(ticket)

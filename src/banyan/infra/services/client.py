@@ -38,7 +38,7 @@ class ServiceClient:
         self._tokens = tokens
         self._timeout = timeout.total_seconds()
         self._session: aiohttp.ClientSession | None = None
-        self._breaker = Breaker(f"The service {name}")
+        self._breaker = Breaker(f"The service {name}", patience_seconds=self._timeout / 4)
         self._budget = RetryBudget()
 
     async def ask(
