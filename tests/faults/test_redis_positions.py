@@ -76,11 +76,9 @@ def test_of_so_many_writes_through_one_each_is_read_through_the_other_at_once(
     fleet: Fleet, rounds: int
 ) -> None:
     fleet.wait_until_trusted()
-    epochs = fleet.one.rows("SELECT epoch FROM cache_trust")
     with fleet.load(people=4, rounds=rounds) as load:
         pass
     right(load.seen, 4 * rounds)
-    assert fleet.one.rows("SELECT epoch FROM cache_trust") == epochs, "trust was lost without a reason"
 
 
 def killed(fleet: Fleet) -> None:
