@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests.support.programs import missing
 from tests.support.running import Running
 
@@ -37,10 +36,3 @@ def free_port() -> int:
 def running_broker() -> Iterator[Broker]:
     with tempfile.TemporaryDirectory(prefix="banyan-kafka-") as folder, Broker(Path(folder)) as broker:
         yield broker
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    """A broker for one test, which may kill and start it again."""
-    with running_broker() as running:
-        yield running
