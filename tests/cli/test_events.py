@@ -1,5 +1,6 @@
 """`banyan events`: the log is shown, compared with the tables, and replayed."""
 
+import base64
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,3 +126,20 @@ def test_lag_counts_what_the_relay_has_not_published(cli, user_id: str) -> None:
     # No server has run: the registration waits.
     assert cli("events", "lag", "--json").json()["relay"] >= 1
     assert "relay" in cli("events", "lag").out
+
+
+def test_dead_letters_are_listed_and_redriven(cli, user_id: str, data_dir: Path) -> None:
+    with tampering(data_dir) as database:
+        at = "2030-01-01T00:00:00.000000Z"
+        message = base64.b64encode(b"\xffnonsense").decode()
+        row = ("welcome", "x", "todo-events", 3, 14, message, "parked", "malformed", at)
+        database.execute("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    (letter,) = cli("events", "parked", "--json").json_lines()
+    assert (letter["error"], letter["message"], letter["offset"]) == ("malformed", "\\xffnonsense", 14)
+    assert cli("events", "lag", "--json").json()["parked"] == 1
+    shown = cli("events", "parked").out
+    assert "todo-events" in shown
+    assert "3/14" in shown
+    assert cli("events", "redrive", "--json").json() == {"redriven": 1}
+    (letter,) = cli("events", "parked", "--json").json_lines()
+    assert letter["state"] == "retrying"

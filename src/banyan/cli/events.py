@@ -112,7 +112,10 @@ def rebuild(
 
 @commands.command()
 def parked(as_json: AsJson = False) -> None:
-    """List events that a consumer could not apply: waiting to be tried again, or given up (parked)."""
+    """List events that a consumer could not apply: waiting to be tried again, or given up (parked).
+
+    Messages of a broker that are no event at all are listed too, with the place that they came from.
+    """
     from banyan.cli.console import print_json, print_table
     from banyan.cli.runtime import run
 
@@ -123,7 +126,8 @@ def parked(as_json: AsJson = False) -> None:
         return
     columns = ("CONSUMER", "STATE", "ATTEMPTS", "ERROR", "EVENT", "STREAM", "POSITION", "USER")
     names = ("consumer", "state", "attempts", "error", "type", "stream", "position", "user_id")
-    print_table(columns, [[row[name] for name in names] for row in found], empty="Nothing is set aside.")
+    rows = [[row[name] for name in names] if "topic" not in row else _letter_row(row) for row in found]
+    print_table(columns, rows, empty="Nothing is set aside.")
 
 
 @commands.command()
@@ -155,6 +159,20 @@ def lag(as_json: AsJson = False) -> None:
         ("set aside, given up (parked)", facts["parked"]),
     ]
     print_table(("EVENTS", "COUNT"), rows, empty="")
+
+
+def _letter_row(letter: dict[str, Any]) -> list[Any]:
+    place = f"{letter['partition']}/{letter['offset']}"
+    return [
+        letter["consumer"],
+        letter["state"],
+        "",
+        letter["error"],
+        "(no event)",
+        letter["topic"],
+        place,
+        "",
+    ]
 
 
 async def _tail(
@@ -290,6 +308,30 @@ def _projection(application: "Application", name: str | None) -> "tuple[Projecti
 
 
 async def _set_aside(application: "Application") -> list[dict[str, Any]]:
+    return [*await _failed(application), *await _dead_letters(application)]
+
+
+async def _dead_letters(application: "Application") -> list[dict[str, Any]]:
+    from banyan.infra.streams.dead_letters import parked_letters
+
+    found = [
+        letter for database in application.each_database() for letter in await database.read(parked_letters)
+    ]
+    return [
+        {
+            "consumer": letter.consumer,
+            "state": letter.state,
+            "error": letter.error,
+            "topic": letter.topic,
+            "partition": letter.partition,
+            "offset": letter.offset,
+            "message": letter.value.decode(errors="backslashreplace"),
+        }
+        for letter in found
+    ]
+
+
+async def _failed(application: "Application") -> list[dict[str, Any]]:
     from banyan.infra.streams.consumers import failed
 
     found = [failure for database in application.each_database() for failure in await database.read(failed)]
@@ -311,10 +353,14 @@ async def _set_aside(application: "Application") -> list[dict[str, Any]]:
 
 async def _redrive(application: "Application") -> int:
     from banyan.infra.streams.consumers import redrive as redrive_shard
+    from banyan.infra.streams.dead_letters import redrive_letters
 
     clock = application.infra.clock
-    databases = application.each_database()
-    return sum([await database.transact(redrive_shard, clock) for database in databases])
+    redriven = 0
+    for database in application.each_database():
+        redriven += await database.transact(redrive_shard, clock)
+        redriven += await database.transact(redrive_letters)
+    return redriven
 
 
 async def _lag(application: "Application") -> dict[str, int]:
