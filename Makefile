@@ -40,11 +40,12 @@ settings: setup ## Each setting, with its present value
 ## Test
 
 .PHONY: test
-test: test-env ## All checks and the whole suite, browser and PostgreSQL included
+test: test-env ## All checks and the whole suite: browser, PostgreSQL and the fleet included
 	@$(MAKE) checks
 	@BANYAN_CHROMIUM="$$(scripts/chromium.sh)" && export BANYAN_CHROMIUM && \
 		BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && $(bin)/python -m pytest $(PYTEST_ARGS)
 	@$(MAKE) test-postgresql PYTEST_ARGS="$(PYTEST_ARGS) -m 'not slow'"
+	@$(MAKE) test-fleet PYTEST_ARGS="$(PYTEST_ARGS) -m 'not slow'"
 
 .PHONY: test-quick
 test-quick: test-env ## The suite without browser, fault and slow tests
@@ -54,6 +55,11 @@ test-quick: test-env ## The suite without browser, fault and slow tests
 test-postgresql: test-env ## The API suite against servers on PostgreSQL (`make test` leaves out its slow tests)
 	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
 		BANYAN_TEST_AGAINST=postgresql $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
+
+.PHONY: test-fleet
+test-fleet: test-env ## The API suite against a whole fleet, through its gateway (`make test` leaves out its slow tests)
+	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
+		BANYAN_TEST_AGAINST=fleet $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
 
 .PHONY: test-faults
 test-faults: test-env ## Only the fault tests: processes killed under load

@@ -12,7 +12,7 @@ from tests.support.accounts import register
 from tests.support.command_line import banyan
 from tests.support.postgres import postgres_server
 from tests.support.server import RunningServer, migrated_data_dir
-from tests.support.server import tests_use_postgresql as on_postgresql
+from tests.support.server import tested_against
 
 from banyan.infra.db.data_lock import DataLock
 from banyan.infra.db.promotion_record import followed, read_record
@@ -28,7 +28,7 @@ from banyan.settings import Settings
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.skipif(on_postgresql(), reason="it begins on SQLite"),
+    pytest.mark.skipif(tested_against() == "postgresql", reason="it begins on SQLite"),
 ]
 
 TODO = (

@@ -115,7 +115,12 @@ def test_operators_work_on_all_databases(fleet: RunningFleet, account: Account) 
 def test_scaling_and_rolling_lose_no_request(fleet: RunningFleet, account: Account) -> None:
     with Load(account) as load:
         eventually(lambda: load.answers["POST 201"] > 5 or None, "the load has begun")
-        for arguments in (["scale", "todos=3"], ["scale", "todos=1"], ["restart", "todos"], ["scale", "todos=2"]):
+        for arguments in (
+            ["scale", "todos=3"],
+            ["scale", "todos=1"],
+            ["restart", "todos"],
+            ["scale", "todos=2"],
+        ):
             done = fleet.command(*arguments, timeout_seconds=120)
             assert done.code == 0, done.err
     assert set(load.answers) == {"POST 201", "GET 200"}, load.answers
