@@ -80,11 +80,13 @@ class EndedSessions:
         self._end_streams = end_streams
         self.kept = token_lifetime + MAX_LEEWAY
 
-    def add(self, ended: EndedSession) -> None:
-        """Hearing it twice is fine."""
+    def add(self, ended: EndedSession) -> bool:
+        """Returns whether it was news; hearing it twice is fine."""
+        is_news = not self._revocations.is_revoked(ended.session_id)
         self._revocations.revoke(ended.session_id, (from_text(ended.ended_at) + self.kept).timestamp())
         self._token_cache.forget_session(ended.session_id)
         self._end_streams(ended.user_id, ended.session_id)
+        return is_news
 
 
 class SessionFollower:

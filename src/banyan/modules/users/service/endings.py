@@ -65,8 +65,7 @@ class EndingsWatch:
         self._clock = clock
         self._ended = ended
         self._news = asyncio.Event()
-        self.latest = ""
-        """The last ending that this process knows of, as an instant; the same in every process a moment later."""
+        self._latest, self._after_latest = "", 0
 
     def observe(self, events: Sequence[Event]) -> None:
         """Hear what was committed; hearing it twice is fine."""
@@ -82,6 +81,11 @@ class EndingsWatch:
         for ended in await self.ended_since(None):
             self._add(ended)
 
+    @property
+    def edition(self) -> str:
+        """What this process knows, named: another name after each ending, and in all processes the same a moment later."""
+        return f"{self._latest}+{self._after_latest}"
+
     async def wait_for_news(self, seconds: float) -> None:
         """Return when another session ends, at most so much later."""
         self._news.clear()
@@ -89,8 +93,12 @@ class EndingsWatch:
             await asyncio.wait_for(self._news.wait(), seconds)
 
     def _add(self, ended: EndedSession) -> None:
-        self._ended.add(ended)
-        self.latest = max(self.latest, ended.ended_at)
+        if not self._ended.add(ended):
+            return
+        if ended.ended_at > self._latest:
+            self._latest, self._after_latest = ended.ended_at, 0
+        else:
+            self._after_latest += 1
         self._news.set()
 
     async def ended_since(self, since: str | None) -> list[EndedSession]:

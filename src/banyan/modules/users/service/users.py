@@ -47,7 +47,7 @@ class UsersService:
 
     def _edition(self) -> str:
         _, keys = self._signing_keys.published()
-        return " ".join([self._endings.latest, *(key["kid"] for key in keys["keys"])])
+        return " ".join([self._endings.edition, *(key["kid"] for key in keys["keys"])])
 
     async def create_admin(self, *, name: str, email: str, password: str) -> tuple[Account, bool]:
         return await self._administration.create_admin(name=name, email=email, password=password)
