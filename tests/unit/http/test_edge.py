@@ -243,7 +243,10 @@ async def test_a_user_who_asks_too_often_is_told_when_to_come_again(path: str, e
     answers = [await served.send("GET", path) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert_problem(answers[3], 429, "rate_limited")
-    assert 1 <= int(answers[3].headers["retry-after"]) <= 20
+    wait = int(answers[3].headers["retry-after"])
+    assert 1 <= wait <= 20
+    assert answers[3].headers["ratelimit-policy"] == '"user";q=3;w=60'
+    assert answers[3].headers["ratelimit"] == f'"user";r=0;t={wait}'
 
 
 async def test_one_users_rate_is_for_all_operations_together() -> None:

@@ -14,8 +14,8 @@ from fastapi.security import OAuth2PasswordBearer
 from banyan.infra.auth.principal import Principal
 from banyan.infra.auth.revocations import Revocations
 from banyan.infra.auth.token_cache import VerifiedTokenCache
-from banyan.infra.resilience.rate_limit import Rate, RateLimiter
-from banyan.kernel.errors import Forbidden, RateLimited, Unauthenticated
+from banyan.infra.resilience.rate_limit import Rate, RateLimiter, refused
+from banyan.kernel.errors import Forbidden, Unauthenticated
 
 SERVICE_CALL = "banyan.service_call"
 """The key of a verified ServiceCall in the request's scope."""
@@ -41,7 +41,7 @@ class Gate:
         principal = self.principal_of(authorization)
         decision = await self._limiter.take(f"user:{principal.user_id}", self._user_rate)
         if not decision.allowed:
-            raise RateLimited(retry_after_seconds=decision.retry_after_seconds)
+            raise refused("user", self._user_rate, decision)
         return principal
 
     def principal_of(self, authorization: str | None) -> Principal:

@@ -17,11 +17,11 @@ from banyan.infra.http.hot import Answer, Headers, HotRequest, LeanHandler
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import Failure, problem
 from banyan.infra.http.receive import ClientGone, limited
-from banyan.infra.resilience.rate_limit import Rate, RateLimiter
+from banyan.infra.resilience.rate_limit import Rate, RateLimiter, refused
 from banyan.infra.telemetry.log import get_logger
 from banyan.infra.telemetry.metrics import HttpMetrics
 from banyan.infra.telemetry.trace import continue_trace
-from banyan.kernel.errors import BanyanError, Forbidden, RateLimited, TooLarge
+from banyan.kernel.errors import BanyanError, Forbidden, TooLarge
 from banyan.kernel.ids import new_id
 
 log = get_logger(__name__)
@@ -142,7 +142,7 @@ class Edge:
     async def _limit_address(self, scope: Scope) -> None:
         decision = await self._limiter.take(f"address:{scope['banyan.address']}", self._address_rate)
         if not decision.allowed:
-            raise RateLimited(retry_after_seconds=decision.retry_after_seconds)
+            raise refused("address", self._address_rate, decision)
 
     def _refuse_large(self, scope: Scope) -> None:
         """Refuse by the declared length, before anything of the body is read."""

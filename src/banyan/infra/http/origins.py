@@ -12,7 +12,7 @@ CORS_HEADERS = (
     "Idempotency-Key",
     "Last-Event-ID",
 )
-CORS_EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-Id")
+CORS_EXPOSED = ("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id")
 CORS_MAX_AGE_SECONDS = 600
 
 

@@ -95,6 +95,12 @@ def problem(error: BanyanError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
     if isinstance(error, errors.RetryLater):
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_seconds))).encode()))
+    if isinstance(error, errors.RateLimited) and "policy" in error.facts:
+        # draft-ietf-httpapi-ratelimit-headers-10: what is limited, how many in how many seconds, and what is left.
+        name, limit, window_seconds = error.facts["policy"]
+        wait = max(1, math.ceil(error.retry_after_seconds))
+        headers.append((b"ratelimit-policy", f'"{name}";q={limit};w={window_seconds}'.encode()))
+        headers.append((b"ratelimit", f'"{name}";r=0;t={wait}'.encode()))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="banyan"'))
     if isinstance(error, errors.MethodNotAllowed) and "allow" in error.facts:

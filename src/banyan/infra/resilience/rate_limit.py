@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, Self
 
+from banyan.kernel.errors import RateLimited
+
 _UNITS = {
     "s": 1,
     "second": 1,
@@ -82,6 +84,14 @@ class Decision:
     remaining: int
     reset_after_seconds: float
     retry_after_seconds: float
+
+
+def refused(policy: str, rate: Rate, decision: Decision) -> RateLimited:
+    """The error of a refusal. policy: what is limited, as the `RateLimit` header names it: `user`, `address`, …"""
+    window_seconds = max(1, round(rate.per / timedelta(seconds=1)))
+    return RateLimited(
+        retry_after_seconds=decision.retry_after_seconds, policy=(policy, rate.limit, window_seconds)
+    )
 
 
 class RateLimiter(Protocol):

@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address
 
 from banyan.infra.auth.hashing_pool import PasswordQueueFull
 from banyan.infra.auth.passwords import Verdict
-from banyan.infra.resilience.rate_limit import Decision, Rate, RateLimiter
+from banyan.infra.resilience.rate_limit import Decision, Rate, RateLimiter, refused
 from banyan.kernel.errors import BanyanError, RateLimited, Unavailable
 
 # Mails that anybody can cause to one address; more would be a nuisance to its owner.
@@ -71,7 +71,7 @@ class Throttle:
     async def _admit(self, key: str, rate: Rate) -> None:
         decision = await self._asked(self._limiter.take(key, rate))
         if not decision.allowed:
-            raise RateLimited(retry_after_seconds=decision.retry_after_seconds)
+            raise refused(key.partition(":")[0], rate, decision)
 
     async def _asked(self, answer: Awaitable) -> Decision:  # pyright: ignore[reportMissingTypeArgument]
         try:
