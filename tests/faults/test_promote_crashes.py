@@ -16,14 +16,12 @@ from tests.support.eventually import eventually
 from tests.support.postgres import postgres_server
 from tests.support.promotion_load import LoadedServer
 from tests.support.server import RunningServer, banyan_environment
-from tests.support.server import tested_against
 
 from banyan.infra.db.promotion_record import read_record
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(400),
-    pytest.mark.skipif(tested_against() == "postgresql", reason="it begins on SQLite"),
 ]
 
 MakeServer = Callable[..., RunningServer]

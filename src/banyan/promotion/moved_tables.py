@@ -11,9 +11,10 @@ from sqlalchemy.types import BigInteger, Boolean, Integer, LargeBinary, String
 
 from banyan import bootstrap
 from banyan.infra.db.tables import Json, metadata
+from banyan.infra.redis import tables as redis_tables
 
-# Importing it is what puts every module's tables into the catalogue.
-CATALOGUED = bootstrap
+# Importing them is what puts every table into the catalogue. One that is forgotten here is refused (checks.py).
+CATALOGUED = (bootstrap, redis_tables)
 
 Key = tuple[Any, ...]
 """The values of a row's primary key, in its order."""

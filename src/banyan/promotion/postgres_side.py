@@ -83,6 +83,10 @@ class PostgresSide:
     async def set_state(self, state: State) -> None:
         await self._do("UPDATE promotion SET state = $1", state)
 
+    async def empty(self) -> None:
+        """Delete what migrations have put there: the source has had it too, and may have changed it."""
+        await self._do(f"TRUNCATE {', '.join(self._tables)}")
+
     async def note_changes(self) -> None:
         """Note every change that others make, and refuse them once the state is `rolled_back`."""
         async with self.transaction():

@@ -77,6 +77,7 @@ async def promote(settings: Settings, url: str, tell: Tell) -> Moved:
         await postgres.claim(record.id)
         tell(Progress("prepare", label, 0, 0))
         await asyncio.to_thread(upgrade, url)
+        await postgres.empty()
         await postgres.note_changes()
         await sqlite.begin(record)
         mover = Mover(sqlite, postgres, sqlite.tables, tell)
