@@ -22,3 +22,4 @@ def make_fleet(tmp_path: Path) -> Iterator[Callable[..., RunningFleet]]:
     yield make
     for fleet in made:
         fleet.stop()
+        fleet.clear()

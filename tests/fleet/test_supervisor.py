@@ -142,6 +142,9 @@ def test_a_closed_terminal_ends_everything(make_fleet: MakeFleet) -> None:
     fleet.wait_up()
     tree = fleet.tree()
     os.close(terminal)
+    assert fleet.supervisor is not None
+    # By itself, and not by its guardian.
+    assert fleet.supervisor.wait(20) == 0
     wait_gone(tree)
 
 

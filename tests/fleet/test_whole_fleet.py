@@ -35,6 +35,7 @@ def fleet() -> Iterator[RunningFleet]:
         raise
     yield running
     running.stop()
+    running.clear()
     shutil.rmtree(parent)
 
 

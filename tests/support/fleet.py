@@ -62,6 +62,7 @@ class RunningFleet:
             self.start()
         except BaseException:
             self.stop()
+            self.clear()
             raise
         return self
 
@@ -69,6 +70,7 @@ class RunningFleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self.clear()
 
     def start(self) -> float:
         """Start it and wait until all of it is ready; returns how many seconds that took."""
@@ -127,6 +129,10 @@ class RunningFleet:
                 )
                 raise FleetDied(f"the supervisor ignored SIGINT\n{self.output()}") from None
         return supervisor.returncode
+
+    def clear(self) -> None:
+        """SIGKILL to whatever a failed test has left: other tests must not meet it."""
+        remains.kill(self.alive())
 
     def command(self, *arguments: str, timeout_seconds: float = 60) -> Finished:
         """Run `banyan fleet …` beside it."""

@@ -1,7 +1,8 @@
 """A small program that stands in for a server or service: it answers `/readyz` on a port until SIGTERM.
 
 Files in its working folder change what it does: `crash` ends it at its start, `unready` makes it answer 503, `deaf` lets it
-ignore SIGTERM, `daemon` makes it start a process that leaves its session.
+ignore SIGTERM, `daemon` makes it start a process that leaves its session. `asked-to-end` is written by itself, with
+the time.
 """
 
 import os
@@ -11,16 +12,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+
+
+def asked_to_end(_signal: int, _frame: FrameType | None) -> None:
+    Path("asked-to-end").write_text(str(time.time()))
+    if not Path("deaf").exists():
+        sys.exit(0)
 
 
 def main(port: int) -> None:
     if Path("crash").exists():
         print("it cannot be done: the stand-in was told to crash", flush=True)
         sys.exit(3)
-    if Path("deaf").exists():
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    else:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, asked_to_end)
     if Path("daemon").exists():
         subprocess.Popen(["sleep", "600"], start_new_session=True)
     # A child of the ordinary kind, which outlives a parent that is killed.

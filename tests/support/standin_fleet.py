@@ -3,6 +3,7 @@
 What the gateway is told lies in `fleet/endpoints.jsonl`, a line for each time.
 """
 
+import asyncio
 import json
 import sys
 import time
@@ -20,6 +21,7 @@ from banyan.settings import Settings
 
 STANDIN = Path(__file__).with_name("standin.py")
 STOP_SECONDS = 1.0
+TAKE_UP_SECONDS = 0.1
 
 
 class RecordedEndpoints:
@@ -27,6 +29,8 @@ class RecordedEndpoints:
         self._path = path
 
     async def publish(self, service: str, ports: Sequence[int]) -> None:
+        # A gateway, too, takes its time.
+        await asyncio.sleep(TAKE_UP_SECONDS)
         with self._path.open("a") as file:
             file.write(json.dumps({"at": time.time(), "service": service, "ports": list(ports)}) + "\n")
 
