@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from banyan.infra.http.edge import SECURITY_HEADERS
+from banyan.infra.http.one_write import OneWrite
 from banyan.infra.http.problems import problem
 from banyan.kernel.errors import MalformedRequest
 
@@ -31,7 +32,10 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1, with a problem for what is no HTTP at all."""
+    """HTTP/1.1, with a problem for what is no HTTP at all, and each answer in one piece."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
 
     def send_400_response(self, msg: str) -> None:
         _, headers, body = problem(MalformedRequest("This is not a valid HTTP/1.1 request."))
@@ -94,7 +98,8 @@ class Server(uvicorn.Server):
         last_answers: Any = _LastAnswers(cast(ASGIApp, self.config.loaded_app))
         self.config.loaded_app = last_answers
         for connection in self.server_state.connections:
-            connection.app = last_answers  # pyright: ignore[reportAttributeAccessIssue] - both protocols have it
+            if isinstance(connection, Protocol):
+                connection.app = last_answers
         self._loop.call_later(self._drain_seconds, self._stop)
 
     def _stop(self) -> None:
