@@ -1,6 +1,6 @@
 """A gateway in front of three replicas that tell what reached them: one for each service."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -111,3 +111,11 @@ def pair(replica: Replica, other: Replica, tmp_path: Path) -> Iterator[Gateway]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def new_certificate(tmp_path: Path) -> Callable[[str], Certificate]:
+    """Makes one for a name, in place of the one before."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    return lambda name: make_certificate(folder, name)

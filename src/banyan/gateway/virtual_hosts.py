@@ -200,7 +200,8 @@ def _retries(retry_on: str) -> dict[str, Any]:
                 },
             }
         ],
-        "host_selection_retry_max_attempts": "3",
+        # The one that has just died has the fewest requests in hand and is chosen first, so it takes many looks.
+        "host_selection_retry_max_attempts": "40",
     }
     if retry_on == NO_ANSWER:
         policy["per_try_timeout"] = TRY_TIMEOUT
