@@ -29,6 +29,11 @@ up: ## Prepare, migrate and start everything in one process
 	@scripts/environment.sh base
 	@exec $(bin)/banyan up
 
+.PHONY: fleet
+fleet: ## Prepare, and start a whole fleet: services, PostgreSQL, Valkey, Kafka, RabbitMQ, Envoy
+	@scripts/environment.sh fleet
+	@exec $(bin)/banyan fleet up
+
 .PHONY: setup
 setup: ## Only prepare the environment (.venv)
 	@scripts/environment.sh base

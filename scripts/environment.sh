@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes .venv hold what the lock file says, and Banyan itself, editable:
 #     scripts/environment.sh base     what `banyan up` needs
-#     scripts/environment.sh test     base, and what the tests and checks need
+#     scripts/environment.sh fleet    base, and what `banyan fleet up` needs
+#     scripts/environment.sh test     all of it, and what the tests and checks need
 # Does nothing, in a few milliseconds, while nothing that it installs from has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wanted=${1:?which environment: base or test}
+wanted=${1:?which environment: base, fleet or test}
 venv=.venv
 log=.venv/setup.log
 
@@ -24,10 +25,17 @@ is_current() {
         [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$(stamp_of "$1")" ]
 }
 
-# requirements/test.txt holds all of base.txt, at the same versions.
-if is_current test || { [ "$wanted" = base ] && is_current base; }; then
-    exit 0
-fi
+# requirements/test.txt holds all of fleet.txt, and that all of base.txt, at the same versions.
+case $wanted in
+    base) holders="base fleet test" ;;
+    fleet) holders="fleet test" ;;
+    *) holders=test ;;
+esac
+for holder in $holders; do
+    if is_current "$holder"; then
+        exit 0
+    fi
+done
 
 install_venv_module() {
     # Debian and Ubuntu ship Python without the part that makes environments.
@@ -97,7 +105,7 @@ else
     make_venv
 fi
 
-rm -f "$venv/.installed-base" "$venv/.installed-test" "$log"
+rm -f "$venv"/.installed-* "$log"
 # Packages for another system stay in the file behind a marker and are not counted.
 total=$(grep -c '^[A-Za-z0-9].*==' "requirements/$wanted.txt")
 total=$((total - $(grep -c "sys_platform == 'win32'" "requirements/$wanted.txt" || true)))

@@ -33,4 +33,5 @@ compile() {
 }
 
 compile requirements/base.txt "$@"
-compile requirements/test.txt --extra test --constraint requirements/base.txt "$@"
+compile requirements/fleet.txt --extra fleet --constraint requirements/base.txt "$@"
+compile requirements/test.txt --extra test --constraint requirements/fleet.txt "$@"
