@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from starlette.types import Scope
 
+KNOWN_ADDRESSES = 4096
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -42,6 +44,8 @@ class ClientAddress:
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
         self._trusted = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
+        # Parsing an address costs more than all the rest, and the same few come again and again.
+        self._is_trusted = lru_cache(KNOWN_ADDRESSES)(self._look_up)
 
     def apply(self, scope: Scope) -> None:
         """Set `banyan.address`, and the scheme and the request id that a trusted proxy reports."""
@@ -65,7 +69,7 @@ class ClientAddress:
                 scope["banyan.request_id"] = request_id
         scope["banyan.address"] = address[:64]
 
-    def _is_trusted(self, address: str) -> bool:
+    def _look_up(self, address: str) -> bool:
         try:
             parsed = ip_address(address)
         except ValueError:
