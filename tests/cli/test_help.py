@@ -9,7 +9,7 @@ import pytest
 from banyan import __version__
 
 BUDGET_SECONDS = 0.5
-COMMANDS = ["up", "serve", "migrate", "users", "events", "config", "mail", "keys"]
+COMMANDS = ["up", "serve", "migrate", "fleet", "users", "events", "config", "mail", "keys"]
 HEAVY = {"fastapi", "pydantic", "sqlalchemy", "starlette", "uvicorn", "structlog", "cryptography", "alembic"}
 
 

@@ -180,6 +180,16 @@ def test_the_supervisor_is_asked_in_vain_where_none_runs(tmp_path: Path) -> None
     assert (down.code, "There is nothing to end." in down.out) == (0, True)
 
 
+@pytest.mark.parametrize("how", [[], ["--detach"]])
+def test_what_is_missing_is_said_and_nothing_is_started(tmp_path: Path, how: list[str]) -> None:
+    done = banyan(["fleet", "up", *how], tmp_path / "data", {"PATH": str(tmp_path)})
+    assert done.code == 1
+    assert "Error: this machine lacks what a fleet needs." in done.err
+    assert "RabbitMQ is not on this machine (Debian: apt-get install rabbitmq-server)." in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "data" / "fleet" / "run.json").exists()
+
+
 def test_a_request_that_is_none_is_answered_and_harms_nobody(fleet: RunningFleet) -> None:
     for request in ({"command": "dance"}, {"command": "scale", "replicas": {"todos": "many"}}, {}):
         with pytest.raises(FleetError, match="no request"):

@@ -169,3 +169,14 @@ def test_a_killed_supervisor_leaves_nothing_and_data_stay(fleet: RunningFleet, a
     assert still_running(tree) == []
     for name in ("postgresql", "rabbitmq"):
         assert (fleet.folder.of_server(name) / "password").exists()
+
+
+def test_it_runs_in_the_background_until_down(fleet: RunningFleet, account: Account) -> None:
+    begun = fleet.command("up", "--detach", timeout_seconds=120)
+    assert begun.code == 0, begun.err
+    assert f"Web application  {fleet.url}" in begun.out
+    assert account.client.get("/users/me").status_code == 200
+    everything = fleet.alive()
+    assert len(everything) > 10
+    assert fleet.command("down", timeout_seconds=60).code == 0
+    wait_gone(everything)

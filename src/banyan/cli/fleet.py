@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 UP_EPILOG = """
 [bold]Examples[/bold]
-  banyan fleet up                              start it, with data in ./data; Ctrl-C ends it
-  banyan fleet up --replicas todos=3,users=2   with more processes of a service
-  banyan fleet up --port 9000 --detach         on another port, in the background
+  banyan fleet up                        data in ./data; Ctrl-C ends it
+  banyan fleet up --replicas todos=3     more processes of a service
+  banyan fleet up --port 9000 --detach   elsewhere, in the background
 
 Data stay in the data folder: the next `up` goes on with them.
 """
