@@ -62,9 +62,10 @@ test-postgresql: test-env ## The API suite against servers on PostgreSQL (`make 
 		BANYAN_TEST_AGAINST=postgresql $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
 
 .PHONY: test-fleet
-test-fleet: test-env ## The API suite against a whole fleet, through its gateway (`make test` leaves out its slow tests)
+test-fleet: test-env ## The API and browser suites against a whole fleet, through its gateway (without slow tests in `make test`)
 	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
-		BANYAN_TEST_AGAINST=fleet $(bin)/python -m pytest tests/api $(PYTEST_ARGS)
+		BANYAN_CHROMIUM="$$(scripts/chromium.sh)" && export BANYAN_CHROMIUM && \
+		BANYAN_TEST_AGAINST=fleet $(bin)/python -m pytest tests/api tests/browser $(PYTEST_ARGS)
 
 .PHONY: test-faults
 test-faults: test-env ## Only the fault tests: processes killed under load

@@ -28,7 +28,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _asks_for_the_shared_server(item: pytest.Item) -> bool:
     names: list[str] = getattr(item, "fixturenames", [])
     alone = "make_server" in names or item.get_closest_marker("single_process") is not None
-    return "server" in names and not alone
+    # These two ask for the server when they are called.
+    return not alone and not {"server", "new_user", "open_window"}.isdisjoint(names)
 
 
 @pytest.fixture(scope="session")
