@@ -39,7 +39,7 @@ def make_worker(tmp_path: Path, api_server: RunningServer) -> Iterator[MakeWorke
     made: list[RunningWorker] = []
 
     def make(**settings: str) -> RunningWorker:
-        made.append(RunningWorker(tmp_path, api_server, settings))
+        made.append(RunningWorker(tmp_path, settings, beside=api_server))
         made[-1].start()
         return made[-1]
 
@@ -128,6 +128,31 @@ def test_without_a_worker_everything_else_goes_on_and_nothing_is_told_twice_late
     make_worker()
     eventually(lambda: reminders(account) or None, "the reminder is told")
     assert reminders(account) == [todo]
+
+
+@pytest.mark.faults
+def test_a_broker_that_is_away_costs_no_request_and_no_mail(
+    make_server: Callable[..., RunningServer], tmp_path: Path, new_user: NewUser
+):
+    with RunningRabbitMQ() as broker:
+        server = make_server({"BANYAN_AMQP_URL": broker.url})
+        with RunningWorker(tmp_path, beside=server) as worker:
+            broker.kill9()
+            accounts = [new_user(server=server) for _ in range(3)]
+            reminded = accounts[0]
+            todo = create(reminded.client, "Water", remind_at=datetime.now(UTC).isoformat())["id"]
+            assert worker.get("/livez").status_code == 200
+            eventually(lambda: worker.get("/readyz").status_code == 503 or None, "it is not ready")
+            queued = server.rows("SELECT state, attempts FROM outgoing_mails")
+            assert {state for state, _ in queued} == {"queued"}
+            assert reminders(reminded) == []
+            broker.start()
+            mailbox = Mailbox(server.data_dir)
+            for account in accounts:
+                mailbox.wait_for(account.email)
+            assert eventually(lambda: reminders(reminded) or None, "the reminder is told") == [todo]
+            for account in accounts:
+                assert len(mailbox.to(account.email)) == 1
 
 
 def test_the_worker_says_how_it_is(api_server: RunningServer, make_worker: MakeWorker):

@@ -10,13 +10,18 @@ from tests.support.server import RunningServer
 
 
 class RunningWorker(RunningServer):
-    """A worker process on a server's data. Its log lies in `folder`."""
+    """A worker process. Its log lies in `folder`, its data in `beside`'s folder, or in one of its own.
+
+    beside: a server whose settings it shares, and on whose database it works.
+    """
 
     def __init__(
-        self, folder: Path, server: RunningServer, settings: Mapping[str, str] | None = None
+        self, folder: Path, settings: Mapping[str, str] | None = None, *, beside: RunningServer | None = None
     ) -> None:
         own = {"BANYAN_PORT": str(free_port())}
-        super().__init__(server.data_dir, {**server.settings, **own, **(settings or {})}, command="worker")
+        shared = beside.settings if beside is not None else {}
+        data_dir = beside.data_dir if beside is not None else folder / "data"
+        super().__init__(data_dir, {**shared, **own, **(settings or {})}, command="worker")
         self._log_path = folder / f"worker-{own['BANYAN_PORT']}.log"
         self.url = f"http://127.0.0.1:{own['BANYAN_PORT']}"
 
