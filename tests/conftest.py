@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tests.support.accounts import Account, client_of, register
 from tests.support.fleet_server import FleetServer
-from tests.support.server import RunningServer, tested_against
+from tests.support.server import RunningServer, server_kind
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def anyio_backend() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Against a fleet only what asks for the shared server is run: tests with a server of their own would start a single
     process, which the other two ways have."""
-    if tested_against() != "fleet":
+    if server_kind() != "fleet":
         return
     chosen = [item for item in items if _asks_for_the_shared_server(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
@@ -35,7 +35,7 @@ def _asks_for_the_shared_server(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer | FleetServer]:
     """One server for the whole run. Tests that change its settings, kill it or fill it up take `make_server`."""
-    kind = FleetServer if tested_against() == "fleet" else RunningServer
+    kind = FleetServer if server_kind() == "fleet" else RunningServer
     with kind(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.support.accounts import Account
 from tests.support.eventually import eventually
-from tests.support.server import RunningServer, tested_against
+from tests.support.server import RunningServer, server_kind
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -208,7 +208,7 @@ def test_sessions_are_listed_and_ended(new_user, api: httpx.Client):
     assert shown.keys() == {"id", "device", "address", "created_at", "last_used_at", "expires_at", "current"}
     assert shown["device"] == "Ada's phone"
     # Envoy calls a client of its own machine by the machine's address.
-    assert ip_address(shown["address"]).is_loopback or tested_against() == "fleet"
+    assert ip_address(shown["address"]).is_loopback or server_kind() == "fleet"
 
     assert ada.client.delete(f"/auth/sessions/{phone['session_id']}").status_code == 204
     problem(api.get("/users/me", headers=bearer(phone)), 401, "unauthenticated")

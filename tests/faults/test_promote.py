@@ -8,12 +8,14 @@ from tests.support.crash_run import seed_of_the_day
 from tests.support.postgres import postgres_server
 from tests.support.promotion_load import LoadedServer
 from tests.support.server import RunningServer
+from tests.support.server import server_kind as against
 
 from banyan.infra.db.promotion_record import read_record
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(300),
+    pytest.mark.skipif(against() == "postgresql", reason="it begins on SQLite"),
 ]
 
 HELD_MS = 1000

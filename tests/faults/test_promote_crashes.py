@@ -16,12 +16,14 @@ from tests.support.eventually import eventually
 from tests.support.postgres import postgres_server
 from tests.support.promotion_load import LoadedServer
 from tests.support.server import RunningServer, banyan_environment
+from tests.support.server import server_kind as against
 
 from banyan.infra.db.promotion_record import read_record
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(400),
+    pytest.mark.skipif(against() == "postgresql", reason="it begins on SQLite"),
 ]
 
 MakeServer = Callable[..., RunningServer]

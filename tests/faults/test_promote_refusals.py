@@ -12,6 +12,7 @@ from tests.support.accounts import register
 from tests.support.command_line import banyan
 from tests.support.postgres import postgres_server
 from tests.support.server import RunningServer, migrated_data_dir
+from tests.support.server import server_kind as against
 
 from banyan.infra.db.data_lock import DataLock
 from banyan.infra.db.promotion_record import followed, read_record
@@ -27,6 +28,7 @@ from banyan.settings import Settings
 
 pytestmark = [
     pytest.mark.faults,
+    pytest.mark.skipif(against() == "postgresql", reason="it begins on SQLite"),
 ]
 
 TODO = (

@@ -61,7 +61,7 @@ def _migrated_database() -> Path:
     return path
 
 
-def tested_against() -> str:
+def server_kind() -> str:
     """`sqlite`, `postgresql`, or `fleet`."""
     return os.environ.get("BANYAN_TEST_AGAINST", "sqlite")
 
@@ -181,7 +181,7 @@ class RunningServer:
     def launch(self) -> None:
         """Start it without waiting."""
         assert not self.is_running, "the server runs already"
-        if tested_against() == "postgresql" and self._uses_sqlite:
+        if server_kind() == "postgresql" and self._uses_sqlite:
             self.settings.setdefault("BANYAN_DATABASE_URL", migrated_postgres_url())
         elif (
             self._uses_sqlite and self.command == "serve" and not (self.data_dir / "banyan.sqlite3").exists()
