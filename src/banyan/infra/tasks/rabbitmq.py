@@ -27,6 +27,8 @@ RECONNECT_LOOK_SECONDS = 0.2
 LONG_SECONDS = 3600.0
 # What could neither be done nor put elsewhere is held for so long before it goes back, so that it does not spin.
 HOLD_SECONDS = 1.0
+RETURN_SECONDS = 1.0
+RETURN_LOOK_SECONDS = 0.02
 
 
 class RabbitTasks:
@@ -78,10 +80,11 @@ class RabbitTasks:
             queue = await channel.get_queue(self._topology.dead, ensure=False)
             while len(found) < limit and (message := await queue.get(fail=False)) is not None:
                 found.append(dead_task(message))
+        await self._returned(len(found))
         return found
 
     async def redrive(self, task_ids: Sequence[str] | None = None) -> int:
-        count = 0
+        count = left = 0
         async with self._asking() as channel:
             queue = await channel.get_queue(self._topology.dead)
             # No more than are there now: one that dies again at once would be let go round and round.
@@ -94,6 +97,9 @@ class RabbitTasks:
                     await self.publish(self._topology.name, message_of(task.id, message.body))
                     await message.ack()
                     count += 1
+                else:
+                    left += 1
+        await self._returned(left)
         return count
 
     async def purge_dead(self) -> int:
@@ -130,6 +136,18 @@ class RabbitTasks:
     @property
     def topology(self) -> Topology:
         return self._topology
+
+    async def _returned(self, count: int) -> None:
+        """Wait until the dead tasks that were only looked at are back: the broker puts them back in its own time, and
+        whoever asks next would not find them. After a second it is left to the broker."""
+        if not count:
+            return
+        async with self._asking() as channel:
+            for _ in range(int(RETURN_SECONDS / RETURN_LOOK_SECONDS)):
+                queue = await channel.get_queue(self._topology.dead)
+                if (queue.declaration_result.message_count or 0) >= count:
+                    return
+                await asyncio.sleep(RETURN_LOOK_SECONDS)
 
     async def _publisher_channel(self) -> AbstractChannel:
         channel = self._publisher
