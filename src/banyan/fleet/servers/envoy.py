@@ -85,9 +85,8 @@ def drain(admin_port: int) -> None:
     Its listeners still answer meanwhile, and each answer asks its client to connect anew the next time. Streams that are
     open to the end are cut: their clients resume from their cursor elsewhere. Does nothing when Envoy is gone.
     """
-    if ask(admin_port, "POST", "/healthcheck/fail")[0] != 200:
+    if ask(admin_port, "POST", "/drain_listeners?graceful&skip_exit")[0] != 200:
         return
-    ask(admin_port, "POST", "/drain_listeners?graceful&skip_exit")
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline and _open_connections(admin_port) > 0:
         time.sleep(LOOK_SECONDS)
