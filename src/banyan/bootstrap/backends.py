@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from banyan.infra.cache.shared import SharedCache
+from banyan.infra.db.postgres_wake import PostgresWake
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
 from banyan.infra.db.switchable import SwitchableDatabase
@@ -60,6 +61,11 @@ def _beside(shards: Shards) -> dict[str, Database]:
         assert isinstance(database, PostgresDatabase)  # the only one that several processes share
         found[name] = database.beside(size=2)
     return found
+
+
+def wakes_of(shards: Shards) -> list[PostgresWake]:
+    """One for each shard, which rests while that is a file: it may become a PostgreSQL database while we serve."""
+    return [PostgresWake(shards.named(name)) for name in shards.names()]
 
 
 class Redis:

@@ -13,6 +13,7 @@ from banyan.bootstrap.backends import (
     open_databases,
     positions_of,
     task_broker,
+    wakes_of,
 )
 from banyan.bootstrap.events import delivery
 from banyan.bootstrap.services import Services
@@ -83,7 +84,8 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     ]
     delivered = delivery(settings, target, distinct, runners, infra.live, clock)
     relays = [Relay(shards, bus) for shards, bus in zip(distinct, delivered.buses, strict=False)]
-    foreign_commits = [ForeignCommits(shards) for shards in distinct]
+    wakes = [wakes_of(shards) for shards in distinct]
+    foreign_commits = [ForeignCommits(shards, told) for shards, told in zip(distinct, wakes, strict=True)]
     for shards, foreign in zip(distinct, foreign_commits, strict=True):
         # The order matters: whoever reads after a commit must find the new position.
         shards.on_commit(positions[id(shards)].observe)
@@ -101,6 +103,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     loops = [loop for module in modules for loop in module.loops]
     loops += [loop for kept in positions.values() for loop in kept.loops()]
     loops += [foreign.loop() for foreign in foreign_commits]
+    loops += [wake.loop() for told in wakes for wake in told]
     loops += [Loop("relay", relay.run) for relay in relays]
     loops += delivered.loops
     loops += [retry_loop(runners)] if runners else []
@@ -124,7 +127,12 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         foreign_commits=foreign_commits,
         loops=loops,
         readiness=Readiness(checks, redis.checks),
-        closing=[*redis.closing, services.close, *([infra.tasks.close] if infra.tasks else [])],
+        closing=[
+            *redis.closing,
+            services.close,
+            *([infra.tasks.close] if infra.tasks else []),
+            *(wake.close for told in wakes for wake in told),
+        ],
     )
 
 

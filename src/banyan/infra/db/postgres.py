@@ -10,6 +10,7 @@ See docs/decisions/0011-postgresql-repeatable-read.md.
 """
 
 import asyncio
+import math
 import os
 import random
 import socket
@@ -182,6 +183,21 @@ class PostgresDatabase:
     def beside(self, *, size: int) -> "PostgresDatabase":
         """The same database through a pool of its own, for what must not wait behind requests."""
         return PostgresDatabase(self._url, replace(self._settings, size=size), name=self.name)
+
+    async def open_session(self) -> Connection:
+        """A connection outside of the pool, which the caller closes: to listen on. Raises Unavailable.
+
+        It must not be used for what is to last: a commit on it does not wait for the disk.
+        """
+        return await open_connection(
+            self._url,
+            {
+                "application_name": self._settings.application_name,
+                "statement_timeout": _milliseconds(self._settings.statement_timeout),
+                "synchronous_commit": "off",
+            },
+            timeout_seconds=math.ceil(self._settings.connect_timeout.total_seconds()),
+        )
 
     @property
     def present(self) -> Database:
@@ -463,15 +479,14 @@ _DIALECT = asyncpg_dialect.dialect()
 
 
 async def open_pool(url: str, settings: PoolSettings) -> Any:
-    statement_seconds = settings.statement_timeout.total_seconds()
-    milliseconds = str(int(statement_seconds * 1000))
+    milliseconds = _milliseconds(settings.statement_timeout)
     return await asyncpg.create_pool(
         url,
         min_size=1,
         max_size=settings.size,
         max_inactive_connection_lifetime=settings.idle_timeout.total_seconds(),
         timeout=settings.connect_timeout.total_seconds(),
-        command_timeout=statement_seconds + ANSWER_GRACE_SECONDS,
+        command_timeout=settings.statement_timeout.total_seconds() + ANSWER_GRACE_SECONDS,
         # A transaction leaves nothing behind in its session, so there is nothing to reset, nor a round trip to pay.
         reset=_nothing_to_reset,
         server_settings={
@@ -484,6 +499,10 @@ async def open_pool(url: str, settings: PoolSettings) -> Any:
             "jit": "off",
         },
     )
+
+
+def _milliseconds(time: timedelta) -> str:
+    return str(int(time.total_seconds() * 1000))
 
 
 async def _nothing_to_reset(_connection: Connection) -> None:

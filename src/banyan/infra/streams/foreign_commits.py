@@ -1,16 +1,17 @@
 """Foreign commits: what other processes wrote into our database, such as `banyan users disable` while we serve.
 
 What this process knows (positions, caches, revoked sessions, open streams) it learns from its own commits. So it asks
-the database, many times a second, whether anybody else has committed, and if so tells the new events to everything that
-hears our own.
+the database whether anybody else has committed, and if so tells the new events to everything that hears our own.
 
-On SQLite the question costs one statement that reads no page. On PostgreSQL, where others write all the time, the ids
-past the last look are read, and those that are not our own are told.
+On SQLite it asks many times a second; the question costs one statement that reads no page. On PostgreSQL, where others
+write all the time, the ids past the last look are read, and those that are not our own are told. There a commit wakes
+the other processes (db/postgres_wake.py); as long as it is heard, the looks in between are for wakes that were lost.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import bindparam, select, text
 
@@ -24,6 +25,10 @@ from banyan.kernel.errors import Unavailable
 from banyan.kernel.events import Event
 
 LOOK_SECONDS = 0.1
+# While every commit wakes us. One is lost when its process dies, or its connection, between commit and wake.
+LISTENING_LOOK_SECONDS = 1.0
+# However often we are woken; also until what a transaction holds back is settled, at first.
+SHORTEST_LOOK_SECONDS = 0.02
 READ_BATCH = 500
 # More of our own than this between two looks: they are forgotten, and told twice, which listeners take.
 MOST_OWN = 100_000
@@ -48,15 +53,35 @@ class _Mark:
     sequence: int
 
 
+class Wake(Protocol):
+    """How the processes that share a database tell each other that they have committed."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether commits of other processes are heard of at present."""
+        ...
+
+    def when_heard(self, call: Callable[[], None]) -> None: ...
+
+    def tell(self) -> None:
+        """Let the others know, soon. Returns at once and never fails."""
+        ...
+
+
 class ForeignCommits:
     """Finds commits of other processes, and tells their events to the listeners of `shards`.
 
-    Listeners hear of a foreign event at most LOOK_SECONDS and a read after its commit. Events of our own from the same
-    moment may be told a second time: every listener of commits must take a repeat, as it must a reordering of the two.
+    Listeners hear of a foreign event at most LOOK_SECONDS and a read after its commit; while all `wakes` listen mostly
+    at once, and at most LISTENING_LOOK_SECONDS after. Events of our own from the same moment may be told a second time:
+    every listener of commits must take a repeat, as it must a reordering of the two.
     """
 
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, wakes: Sequence[Wake] = ()) -> None:
         self._shards = shards
+        self._wakes = wakes
+        self._heard = asyncio.Event()
+        for wake in wakes:
+            wake.when_heard(self._heard.set)
         self._marks: dict[str, _Mark] = {}
         self._settled = {name: SettledSequence(shards.named(name)) for name in shards.names()}
         self._own: set[str] = set()
@@ -66,17 +91,36 @@ class ForeignCommits:
         return Loop("foreign-commits", self.run)
 
     async def run(self, stop: asyncio.Event) -> None:
+        pause = SHORTEST_LOOK_SECONDS
         while not stop.is_set():
+            self._heard.clear()
+            # What it waited for by then may have been settled now; what came meanwhile has not even been looked at.
+            was_behind = self._is_behind()
             await self.look()
-            await wait_for(stop, LOOK_SECONDS)
+            if was_behind or self._is_behind():
+                await wait_for(stop, pause)
+                pause = min(pause * 2, LOOK_SECONDS)
+                continue
+            pause = SHORTEST_LOOK_SECONDS
+            await wait_for(stop, SHORTEST_LOOK_SECONDS)
+            await wait_for(self._heard, self._look_seconds() - SHORTEST_LOOK_SECONDS, stop=stop)
+
+    def _is_behind(self) -> bool:
+        return any(settled.is_behind for settled in self._settled.values())
+
+    def _look_seconds(self) -> float:
+        listens = bool(self._wakes) and all(wake.listens for wake in self._wakes)
+        return LISTENING_LOOK_SECONDS if listens else LOOK_SECONDS
 
     def observe(self, events: Sequence[Event]) -> None:
-        """Remember which events are our own, where the database cannot tell."""
+        """Remember which events are our own, where the database cannot tell, and let other processes know of them."""
         if self._telling or all(self._shards.named(name).commits_in_order for name in self._shards.names()):
             return
         if len(self._own) > MOST_OWN:
             self._own.clear()
         self._own.update(event.id for event in events)
+        for wake in self._wakes:
+            wake.tell()
 
     async def look(self) -> int:
         """Look once at every shard; returns how many events were told."""
