@@ -1,9 +1,10 @@
 """Load on a server of its own: `ab` and `wrk` on single routes, then the Locust scenario. `make bench-load` calls it.
 
-    .venv/bin/python benchmarks/load/run.py [--quick] [--compare] [--only ab,wrk,locust]
+    .venv/bin/python benchmarks/load/run.py [--quick] [--compare] [--fleet] [--only ab,wrk,locust]
 
-Starts `banyan up` with its default settings on a free port with an empty data folder, and stops it at the end. Prints a
-table, writes benchmarks/load/results/latest.json (unless `--quick`), and fails when any request failed.
+Starts `banyan up` (with `--fleet`: `banyan fleet up`) with its default settings on a free port with an empty data folder,
+and stops it at the end. Prints a table, writes benchmarks/load/results/latest.json or fleet.json (unless `--quick`), and
+fails when any request failed. CPU is that of all processes that were started, databases and gateway included.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from account import make_account
 from serving import Served, server
 from tools import Result, ab, locust, wrk
 
-LATEST = Path(__file__).parent / "results" / "latest.json"
+RESULTS = Path(__file__).parent / "results"
 ACCOUNTS = 8
 TODOS = 20
 
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--scenario-seconds", type=int, default=60, help="of the Locust scenario")
     parser.add_argument("--only", default="ab,wrk,locust", help="which tools, separated by commas")
     parser.add_argument("--compare", action="store_true", help="also measure without the edge")
+    parser.add_argument("--fleet", action="store_true", help="measure a whole fleet, through its gateway")
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds of each, to see that it works; writes nothing"
     )
@@ -135,9 +137,9 @@ def main() -> None:
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with server() as served:
+        with server(fleet=options.fleet) as served:
             print(
-                f"\n  banyan up, at {served.url}; {facts['cpu']}, {facts['cores']} cores, shared with the load generator\n"
+                f"\n  banyan {'fleet ' if options.fleet else ''}up, at {served.url}; {facts['cpu']}, {facts['cores']} cores, shared with the load generator\n"
             )
             if "ab" in tools:
                 results += map(show, with_ab(served, options.requests, options.concurrency, folder))
@@ -157,8 +159,9 @@ def main() -> None:
             "server_memory_mib": memory,
             "results": [result.as_json() for result in results],
         }
-        LATEST.parent.mkdir(exist_ok=True)
-        LATEST.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        RESULTS.mkdir(exist_ok=True)
+        latest = RESULTS / ("fleet.json" if options.fleet else "latest.json")
+        latest.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     sys.exit("Some requests failed: see above." if failed else 0)
 
 

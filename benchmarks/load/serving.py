@@ -28,17 +28,23 @@ class Served:
     process: psutil.Process
 
     def cpu_seconds(self) -> float:
-        """CPU time of the server so far, all of its threads; the load generator's is not in it."""
-        times = self.process.cpu_times()
-        return times.user + times.system
+        """CPU time so far of the server and all that it has started; the load generator's is not in it."""
+        return sum(times.user + times.system for times in (one.cpu_times() for one in self._processes()))
 
     def memory_mib(self) -> float:
-        return self.process.memory_info().rss / 2**20
+        return sum(one.memory_info().rss for one in self._processes()) / 2**20
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
 
 
 @contextmanager
-def server(settings: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """A server that is ready, with the default settings but for `settings`; stopped and its data deleted at the end."""
+def server(settings: Mapping[str, str] | None = None, *, fleet: bool = False) -> Iterator[Served]:
+    """A server that is ready, with the default settings but for `settings`; stopped and its data deleted at the end.
+
+    fleet: a whole one, behind its gateway, with its default replicas.
+    """
+    command = [sys.executable, "-m", "banyan", *(["fleet", "up"] if fleet else ["up"])]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
     with tempfile.TemporaryDirectory(prefix="banyan-load-") as folder:
         port = _free_port()
@@ -46,18 +52,30 @@ def server(settings: Mapping[str, str] | None = None) -> Iterator[Served]:
         log = Path(folder) / "server.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "banyan", "up"],
+                command,
                 env={**inherited, "BANYAN_LOG_LEVEL": "WARNING", **(settings or {}), **place},
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(url, process, log)
+            if fleet:
+                _wait_until_whole(Path(folder) / "data")
             yield Served(url, psutil.Process(process.pid))
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            process.wait(timeout=60)
+
+
+def _wait_until_whole(data_dir: Path) -> None:
+    """The gateway answers before every service does; the fleet's status says when all of it is ready."""
+    status = [sys.executable, "-m", "banyan", "--data-dir", str(data_dir), "fleet", "status"]
+    deadline = time.monotonic() + READY_SECONDS
+    while subprocess.run(status, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The fleet was not ready after {READY_SECONDS} s.")
 
 
 def _free_port() -> int:
