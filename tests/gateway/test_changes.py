@@ -134,4 +134,11 @@ def test_the_live_endpoints_work_through_it(make_server, tmp_path: Path) -> None
             time.sleep(16)
             user.client.post("/todos", json={"title": "three"})
             assert events.next().data["data"]["title"] == "three"
+        with socket(made.url, token=user.access_token) as ws:
+            assert ws.next().name == "ready"
+            began = time.monotonic()
+            assert user.client.post("/auth/logout", json={"refresh_token": user.refresh_token}).is_success
+            assert ws.close_code() == 4401
+            # Told at once; Envoy then waits for the client to hang up, as the client does for the server.
+            assert time.monotonic() - began < 0.9
         user.client.close()

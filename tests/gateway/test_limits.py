@@ -15,6 +15,7 @@ from tests.support.gateway import Gateway, everything_at, gateway
 from tests.support.ports import free_ports
 from tests.support.problems import assert_problem
 from tests.support.replica import Replica, slow
+from tests.support.server import RunningServer
 
 from banyan.gateway import virtual_hosts
 from banyan.infra.resilience.rate_limit import Rate
@@ -75,6 +76,17 @@ def test_a_body_that_says_it_is_too_large_is_not_received(front: Front) -> None:
     assert f"larger than the {limit} bytes".encode() in answer
     assert front.arrived() == []
     assert front.client.post("/todos", content=b"x" * limit).status_code == 200
+
+
+def test_a_body_that_grows_too_large_is_refused_by_the_service_and_the_client_hears_it(
+    make_server, tmp_path: Path
+) -> None:
+    """It does not say how large it is, and is still being sent when the answer comes."""
+    server: RunningServer = make_server()
+    with gateway(tmp_path / "gateway", everything_at(server.port)) as made, client_of(made.url) as client:
+        for _ in range(20):
+            endless = (b"x" * 65536 for _ in range(64))
+            assert_problem(client.post("/auth/login", content=endless), 413, "too_large")
 
 
 def test_what_is_no_http_is_answered_as_a_problem(front: Front) -> None:

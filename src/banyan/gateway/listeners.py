@@ -16,6 +16,9 @@ CONNECTION_BUFFER_BYTES = 64 * 1024
 REQUEST_SECONDS = "60s"
 HEADERS_SECONDS = "10s"
 IDLE_SECONDS = "300s"
+# After the last byte Envoy waits so long for the client to close first. A client that is still sending what was refused needs
+# a moment to read why; a WebSocket's client waits for us meanwhile, whose session has just been ended.
+CLOSE_SECONDS = "0.25s"
 # Nothing moved in either direction; above the time-out of a request, so that that one is the first to end it.
 STREAM_IDLE_SECONDS = "30s"
 
@@ -130,6 +133,7 @@ def _manager(prefix: str, route_config: str, routes: Source) -> dict[str, Any]:
         "rds": {"route_config_name": route_config, "config_source": dict(routes)},
         "server_header_transformation": "PASS_THROUGH",
         "stream_idle_timeout": STREAM_IDLE_SECONDS,
+        "delayed_close_timeout": CLOSE_SECONDS,
         "common_http_protocol_options": {"idle_timeout": IDLE_SECONDS},
     }
 
