@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.accounts import Account
-from tests.support.server import RunningServer
+from tests.support.server import RunningServer, server_kind
 from tests.support.streams import event_stream
 
 NewUser = Callable[..., Account]
@@ -168,10 +168,10 @@ def test_channels_that_are_missing_are_named_with_those_that_are_there(ada: Acco
 
 
 def test_to_others_one_may_not_send_and_learns_nothing_of_them(ada: Account, bob: Account):
-    answers = [
-        ada.client.post(f"/notify/{who}", json={"message": "x"})
-        for who in (bob.id, UNKNOWN, "nonsense", "%00")
-    ]
+    strangers = [bob.id, UNKNOWN, "nonsense"]
+    if server_kind() != "fleet":  # Envoy refuses this one itself, as no HTTP
+        strangers.append("%00")
+    answers = [ada.client.post(f"/notify/{who}", json={"message": "x"}) for who in strangers]
     for answer in answers:
         is_problem(answer, 404, "user_not_found")
         assert answer.json()["detail"] == "User not found"

@@ -301,6 +301,7 @@ def test_an_unchanged_list_is_304_until_something_changes(new_user: NewUser) -> 
     assert read(tag)[0] == 200
 
 
+@pytest.mark.single_process  # a fleet has a public URL, whatever the host
 def test_tags_of_different_queries_and_hosts_differ(new_user: NewUser) -> None:
     account = new_user()
     create(account.client)

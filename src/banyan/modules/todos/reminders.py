@@ -91,8 +91,8 @@ class Reminders:
 
 
 def may_ring(event: Event) -> bool:
-    """Whether an event may have set a time at which to tell something."""
-    if event.stream != STREAM or event.type not in (TODO_CREATED, TODO_CHANGED):
+    """Whether an event may have set a time at which to tell something: after the reminder comes the due time."""
+    if event.stream != STREAM or event.type not in (TODO_CREATED, TODO_CHANGED, TODO_REMINDED):
         return False
     reopened = event.type == TODO_CHANGED and event.data.get("completed") is False
     return reopened or any(event.data.get(name) for name in ("due_at", "remind_at"))
