@@ -25,6 +25,9 @@ export function createQueue({ db, userId, store, base, execute, onAccepted, onRe
   let closed = false;
   let failures = 0;
   let timer = 0;
+  // Version by subject, as our own last accepted change left it. A change that was made while that answer was still on
+  // its way to the screen carries the version before; without this the server would take it for somebody else's.
+  const own = new Map();
 
   const tabs = tabChannel(`banyan:queue:${userId}`, (message) => {
     if (message.type === "queued") put(message.op);
@@ -39,11 +42,11 @@ export function createQueue({ db, userId, store, base, execute, onAccepted, onRe
 
   // Take a change out of the shown queue; its result and its leaving are drawn together.
   function leave(op, { change = {}, versions = {} }) {
-    const rest = ops()
-      .filter((each) => each.key !== op.key)
-      .map((each) => (versions[each.id] && each.version !== undefined ? { ...each, version: versions[each.id] } : each));
-    base.apply(change, rest);
+    for (const [id, version] of Object.entries(versions)) own.set(id, version);
+    base.apply(change, ops().filter((each) => each.key !== op.key));
   }
+
+  const standing = (op) => (op.version < own.get(op.id) ? { ...op, version: own.get(op.id) } : op);
 
   async function settle(op, result) {
     await db.settle([op.seq], result.versions);
@@ -75,7 +78,7 @@ export function createQueue({ db, userId, store, base, execute, onAccepted, onRe
         return;
       }
       try {
-        const result = await execute(op);
+        const result = await execute(standing(op));
         failures = 0;
         await settle(op, result);
         onAccepted(op, result);
