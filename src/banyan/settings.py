@@ -282,6 +282,11 @@ class Settings(BaseSettings):
                 return value
         return value
 
+    @field_validator("users_url", "todos_url", "notifications_url")
+    @classmethod
+    def _is_askable(cls, value: str | None) -> str | None:
+        return _with_extra(value, "aiohttp", "Asking another service", "services")
+
     @field_validator("public_url", "users_url", "todos_url", "notifications_url")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:

@@ -1,8 +1,9 @@
 """Services: the contracts of modules that run in other processes, spoken over HTTP."""
 
+from typing import TYPE_CHECKING
+
 from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.http.internal_streams import RemoteStream
-from banyan.infra.services.client import ServiceClient
 from banyan.infra.streams.sources import StreamSource
 from banyan.modules.notifications.client import DeliveriesClient
 from banyan.modules.notifications.contract import Deliveries
@@ -11,6 +12,9 @@ from banyan.modules.todos.contract import Todos
 from banyan.modules.users.client import UsersClient
 from banyan.modules.users.contract import Users
 from banyan.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from banyan.infra.services.client import ServiceClient
 
 
 class Services:
@@ -41,7 +45,7 @@ class Services:
         for client in self._clients.values():
             await client.close()
 
-    def _client(self, service: str) -> ServiceClient:
+    def _client(self, service: str) -> "ServiceClient":
         if service not in self._clients:
             address: str | None = getattr(self._settings, f"{service}_url")
             if address is None:
@@ -49,6 +53,9 @@ class Services:
                 raise SettingsError(
                     f"{variable} is missing: `{self._name}` asks the service `{service}`; set it to its address"
                 )
+            # Its library comes with the extra `services`, which one process has no use for.
+            from banyan.infra.services.client import ServiceClient
+
             self._clients[service] = ServiceClient(
                 service, address, self._tokens, timeout=self._settings.service_timeout
             )

@@ -4,7 +4,6 @@ from banyan.infra.db.promotion_record import read_address, read_record
 from banyan.promotion.control import abandon_what_was_left
 from banyan.promotion.errors import Refused
 from banyan.promotion.moved_tables import moved_tables
-from banyan.promotion.postgres_side import PostgresSide
 from banyan.settings import Settings, database_label
 from banyan.targets import MODULES
 
@@ -16,6 +15,9 @@ async def settle(settings: Settings) -> None:
     for place in settings.databases(MODULES):
         if not isinstance(place, str):
             continue
+        # What an installation on SQLite alone need not have.
+        from banyan.promotion.postgres_side import PostgresSide
+
         postgres = PostgresSide(place, {table.name: table for table in moved_tables()})
         await postgres.open()
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -10,9 +10,11 @@ from pydantic import BaseModel, Field
 from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.http.fields import Body, IdText, Whole
 from banyan.infra.http.internal import internal_router
-from banyan.infra.services.client import ServiceClient
 from banyan.infra.streams.sources import StreamSource
 from banyan.kernel.events import Event
+
+if TYPE_CHECKING:
+    from banyan.infra.services.client import ServiceClient
 
 MOST_EVENTS = 1000
 
@@ -53,7 +55,7 @@ def stream_router(module: str, stream: StreamSource, tokens: ServiceTokens) -> A
 class RemoteStream:
     """StreamSource of a module that another service serves."""
 
-    def __init__(self, client: ServiceClient) -> None:
+    def __init__(self, client: "ServiceClient") -> None:
         self._client = client
 
     async def position(self, user_id: str) -> int:

@@ -1,13 +1,17 @@
 """Deliveries over HTTP: what a worker asks of the service that serves notifications."""
 
-from banyan.infra.services.client import ServiceClient
+from typing import TYPE_CHECKING
+
 from banyan.modules.notifications.contract import BegunDelivery, Outcome
+
+if TYPE_CHECKING:
+    from banyan.infra.services.client import ServiceClient
 
 
 class DeliveriesClient:
     """contract.Deliveries; every method raises Unavailable too."""
 
-    def __init__(self, client: ServiceClient) -> None:
+    def __init__(self, client: "ServiceClient") -> None:
         self._client = client
 
     async def begin_delivery(

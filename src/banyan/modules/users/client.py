@@ -1,19 +1,22 @@
 """Users over HTTP: the contract, asked of the service that serves it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from banyan.infra.auth.principal import Principal
 from banyan.infra.auth.sessions import EndedSession, SessionNews
 from banyan.infra.db.coalescer import Coalescer
-from banyan.infra.services.client import ServiceClient
 from banyan.kernel.errors import Unauthenticated
 from banyan.modules.users.contract import InvalidTicket
+
+if TYPE_CHECKING:
+    from banyan.infra.services.client import ServiceClient
 
 
 class UsersClient:
     """contract.Users; every method raises Unavailable too."""
 
-    def __init__(self, client: ServiceClient) -> None:
+    def __init__(self, client: "ServiceClient") -> None:
         self._client = client
         self._questions: Coalescer[str, bool] = Coalescer(self._exist)
 
