@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from banyan.fleet.ports import free_port
 
 READY_SECONDS = 60
 LOOK_SECONDS = 0.05
@@ -47,7 +48,7 @@ def server(settings: Mapping[str, str] | None = None, *, fleet: bool = False) ->
     command = [sys.executable, "-m", "banyan", *(["fleet", "up"] if fleet else ["up"])]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
     with tempfile.TemporaryDirectory(prefix="banyan-load-") as folder:
-        port = _free_port()
+        port = free_port()
         place = {"BANYAN_HOST": "127.0.0.1", "BANYAN_PORT": str(port), "BANYAN_DATA_DIR": f"{folder}/data"}
         log = Path(folder) / "server.log"
         with log.open("wb") as output:
@@ -76,12 +77,6 @@ def _wait_until_whole(data_dir: Path) -> None:
     while subprocess.run(status, stdout=subprocess.DEVNULL, check=False).returncode != 0:
         if time.monotonic() > deadline:
             raise SystemExit(f"The fleet was not ready after {READY_SECONDS} s.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,6 +1,5 @@
 """Real brokers for tests: one for the whole run, and brokers of a test's own that it may kill."""
 
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 from tests.support.programs import missing
 from tests.support.running import Running
 
+from banyan.fleet.ports import free_port
 from banyan.fleet.servers import kafka
 from banyan.fleet.servers.server import MissingProgram
 
@@ -24,12 +24,6 @@ class Broker(Running):
         except MissingProgram as reason:
             missing(str(reason))
         super().__init__(server)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

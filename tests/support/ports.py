@@ -1,15 +1,9 @@
 """Free ports, for servers that want to be told theirs."""
 
-import socket
+from banyan.fleet.ports import free_port
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on just now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Ports of 127.0.0.1, each another, on which nobody listens just now."""
+    taken: set[int] = set()
+    return [free_port(taken) for _ in range(count)]

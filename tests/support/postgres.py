@@ -10,13 +10,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from tests.support.programs import missing
+
+from banyan.fleet.ports import free_port
 
 START_TIMEOUT_SECONDS = 30.0
 _databases = itertools.count(1)
@@ -29,7 +30,7 @@ class PostgresServer:
         self._binaries = binaries
         self._user = "postgres" if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="banyan-pg-"))
-        self.port = _free_port()
+        self.port = free_port()
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         initdb = ["initdb", "-D", str(self._folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync"]
@@ -69,7 +70,8 @@ class PostgresServer:
 
     def stop(self) -> None:
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)  # "fast": connections are cut, nothing is lost
+            # "immediate": the data goes with it, so nothing need be written down first.
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -134,9 +136,3 @@ def find_binaries() -> Path | None:
     candidates += [Path(on_path).resolve().parent] if on_path else []
     candidates += reversed(packaged)
     return next((path for path in candidates if (path / "postgres").exists()), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

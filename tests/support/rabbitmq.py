@@ -4,7 +4,6 @@ import asyncio
 import atexit
 import functools
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import aio_pika
 from tests.support.programs import missing
 from tests.support.running import Running
 
+from banyan.fleet.ports import free_port
 from banyan.fleet.servers import rabbitmq
 from banyan.fleet.servers.server import MissingProgram
 from banyan.infra.tasks.rabbitmq import RabbitTasks
@@ -43,12 +43,6 @@ def shared_rabbitmq() -> RunningRabbitMQ:
     atexit.register(running.stop)
     running.start()
     return running
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def emptied_rabbitmq() -> RunningRabbitMQ:

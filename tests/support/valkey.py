@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.support.programs import missing
 from tests.support.running import Running
 
+from banyan.fleet.ports import free_port
 from banyan.fleet.servers import valkey
 from banyan.fleet.servers.server import MissingProgram
 
@@ -33,9 +34,3 @@ def command(server: Running, *words: str) -> bytes:
         parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
         connection.sendall(f"*{len(words)}\r\n{''.join(parts)}".encode())
         return connection.recv(65536)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

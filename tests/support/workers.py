@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.support.rabbitmq import free_port
 from tests.support.server import RunningServer
+
+from banyan.fleet.ports import free_port
 
 
 class RunningWorker(RunningServer):

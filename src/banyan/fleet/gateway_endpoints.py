@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from banyan.gateway.clusters import endpoint_file, endpoints
+from banyan.gateway.plan import Address
+
 TAKE_UP_SECONDS = 5.0
 LOOK_SECONDS = 0.02
 ASK_SECONDS = 1.0
@@ -33,15 +36,8 @@ class EnvoyEndpoints:
     def _write(self, service: str, ports: set[int]) -> None:
         """As a whole, by a rename: Envoy never reads half of it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        addresses = [{"address": LOOPBACK, "port_value": port} for port in sorted(ports)]
-        assignment = {
-            "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-            "cluster_name": service,
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": {"socket_address": each}}} for each in addresses]}
-            ],
-        }
-        path = self._folder / f"endpoints-{service}.yaml"
+        assignment = endpoints(service, [Address(LOOPBACK, port) for port in sorted(ports)])
+        path = self._folder / endpoint_file(service)
         beside = path.with_suffix(".new")
         # JSON is YAML.
         beside.write_text(json.dumps({"resources": [assignment]}, indent=1), "utf-8")

@@ -23,7 +23,7 @@ MOST_STREAMS = 50_000
 def endpoint_files(plan: Plan) -> dict[str, list[dict[str, Any]]]:
     """File → resources: the replicas of each service. Envoy takes a service's endpoints from a file of its own."""
     return {
-        endpoint_file(service): [_endpoints(service, addresses)]
+        endpoint_file(service): [endpoints(service, addresses)]
         for service, addresses in plan.replicas.items()
         if not _are_names(addresses)
     }
@@ -69,7 +69,7 @@ def cluster(service: str, addresses: Sequence[Address], source: Mapping[str, Any
     }
     if _are_names(addresses):
         # A name of several addresses is asked for again and again: each address is a replica.
-        assignment = {key: value for key, value in _endpoints(service, addresses).items() if key != "@type"}
+        assignment = {key: value for key, value in endpoints(service, addresses).items() if key != "@type"}
         found |= {"type": "STRICT_DNS", "dns_refresh_rate": "2s", "load_assignment": assignment}
     else:
         found |= {"type": "EDS", "eds_cluster_config": {"service_name": service, "eds_config": dict(source)}}
@@ -80,7 +80,8 @@ def _are_names(addresses: Sequence[Address]) -> bool:
     return any(address.is_name for address in addresses)
 
 
-def _endpoints(service: str, addresses: Sequence[Address]) -> dict[str, Any]:
+def endpoints(service: str, addresses: Sequence[Address]) -> dict[str, Any]:
+    """The replicas of a service, as Envoy's resource."""
     return {
         "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": service,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.kafka import Broker, free_port, running_broker
+from tests.support.kafka import Broker, running_broker
 
+from banyan.fleet.ports import free_port
 from banyan.fleet.servers import kafka
 from banyan.fleet.servers.server import MissingProgram
 

@@ -9,6 +9,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from banyan.fleet.ports import free_port
 from banyan.fleet.servers.server import MissingProgram, Server
 
 # Debian's /usr/sbin/rabbitmq-server insists on the user `rabbitmq` and on /var; this one runs for anybody, anywhere.
@@ -109,7 +110,8 @@ def _prepare(folder: Path, port: int, program: Path, user: str, password: str) -
         "log.connection.level = error\n",
     )
     # Nobody else asks for these two ports, so each start takes what is free just now.
-    epmd_port, distribution_port = _free_ports(2)
+    epmd_port = free_port()
+    distribution_port = free_port({epmd_port})
     (folder / "rabbitmq-env.conf").write_text(
         f"export ERL_EPMD_PORT={epmd_port}\n"
         f"export RABBITMQ_DIST_PORT={distribution_port}\n"
@@ -121,14 +123,3 @@ def _prepare(folder: Path, port: int, program: Path, user: str, password: str) -
 def _write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
