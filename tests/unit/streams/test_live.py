@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from banyan.infra.streams.positions import ProcessPositions
 from banyan.infra.streams.sources import LocalStream
 from banyan.kernel.clock import ManualClock
 from banyan.kernel.errors import RateLimited
-from banyan.kernel.events import NewEvent
+from banyan.kernel.events import Event, NewEvent
 
 STREAMS = ("users", "todos", "notifications")
 
@@ -193,6 +193,27 @@ async def test_an_announcement_that_got_lost_is_made_good_by_the_next(shards: Sh
     await world.happen(1)
     assert places(await listener.take(5)) == [("todos", position) for position in range(1, 6)]
     assert await listener.quiet()
+
+
+async def test_what_was_caught_up_is_never_ahead_of_where_one_can_resume(shards: Shards):
+    """The log shows a commit a moment before the process is told of it."""
+    world = World(shards)
+    await world.happen(3)
+    told, shards._listeners = shards._listeners, []
+    late: list[Sequence[Event]] = []
+    shards.on_commit(late.append)
+    await world.happen()
+    listener = world.listen({"todos": 1})
+    assert (await listener.next()).kind == "ready"
+    assert places(await listener.take(2)) == [("todos", 2), ("todos", 3)]
+    assert await listener.quiet()
+    shards._listeners = told
+    again = world.listen({"todos": 3})
+    for tell in told:
+        tell(late[0])
+    assert (await again.next()).cursor == "todos.3"
+    assert places(await again.take(1)) == [("todos", 4)]
+    assert await again.quiet()
 
 
 async def test_resuming_under_writes_has_no_gap_and_no_repeat(shards: Shards):

@@ -239,7 +239,10 @@ class LiveHub:
     async def _unseen(self, user_id: str, cursor: Cursor, now: Cursor) -> AsyncIterator[Event]:
         for stream, source in self._sources.items():
             while cursor[stream] < now[stream]:
-                events = await source.read(user_id, after=cursor[stream], limit=READ_BATCH)
+                found = await source.read(user_id, after=cursor[stream], limit=READ_BATCH)
+                # The log can be ahead of what this process was told. Whoever got such an event, and came back at once, would
+                # seem to have seen the future; the event is on its way to the buffer.
+                events = [event for event in found if event.position <= now[stream]]
                 if not events:
                     break
                 for event in events:
