@@ -113,9 +113,9 @@ async def test_a_place_that_was_committed_is_where_the_next_process_begins(
     delivered: list[Event] = []
     real = ConsumerRunner.deliver
 
-    async def noting(self: ConsumerRunner, events: list[Event]) -> None:
+    async def noting(self: ConsumerRunner, events: list[Event], **how: bool) -> None:
         delivered.extend(events)
-        await real(self, events)
+        await real(self, events, **how)
 
     monkeypatch.setattr(ConsumerRunner, "deliver", noting)
     async with on_kafka(broker.address, shards, CLOCK, [recorder.consumer]) as publisher:

@@ -4,10 +4,13 @@ It notes each event's effect in the table `effects`, and tells on standard error
 """
 
 import asyncio
+import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,6 +43,7 @@ class Member:
     """The process. A context manager: it runs inside and is gone outside."""
 
     def __init__(self, database: Path, address: str, log: Path) -> None:
+        self._database = database
         self._log = log
         self._argv = [sys.executable, "-m", "tests.support.kafka_member", str(database), address]
         self.process: subprocess.Popen[bytes] | None = None
@@ -63,6 +67,16 @@ class Member:
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP, at a moment when it writes nothing: inside a transaction it would keep the whole SQLite file to itself,
+        which no database server lets a client do."""
+        with closing(sqlite3.connect(self._database, timeout=30, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            self.signal(signal.SIGSTOP)
+            assert self.process is not None
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+            database.execute("ROLLBACK")
 
     def end(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -119,6 +119,7 @@ async def test_a_bad_event_is_set_aside_and_delays_nobody(world: World):
 async def test_one_bad_event_among_many_costs_a_few_transactions(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
+    await world.runner.deliver(await world.happen("first"))  # what a start brings is applied one by one
     world.broken = {"bad"}
     events = await world.happen(*[f"good {number}" for number in range(400)], "bad")
     calls = 0
@@ -131,7 +132,7 @@ async def test_one_bad_event_among_many_costs_a_few_transactions(
 
     monkeypatch.setattr(ConsumerRunner, "_apply_all", counting)
     await world.runner.deliver(events)
-    assert len(await world.effects()) == 400
+    assert len(await world.effects()) == 401
     assert calls < 25
 
 
@@ -199,6 +200,25 @@ async def test_trouble_of_the_database_uses_up_no_try(world: World, error: Excep
     with pytest.raises(type(error)):
         await world.retry_after(timedelta(minutes=1))
     assert await world.failures() == [("bad", "retrying", 1)]
+
+
+NOTED = text("SELECT COUNT(*) AS notes FROM failed_events WHERE state = 'trying' AND position = :position")
+
+
+@pytest.mark.parametrize(("taken_over", "notes"), [(True, [1, 1]), (False, [0, 0])])
+async def test_what_another_process_may_have_died_of_is_noted_before_it_is_applied(
+    world: World, taken_over: bool, notes: list[int]
+):
+    await world.runner.deliver(await world.happen("first"))
+    seen: list[int] = []
+
+    async def look(tx: Transaction, event: Event) -> None:
+        seen.append(await tx.value(NOTED, {"position": event.position}))
+
+    object.__setattr__(world.runner.consumer, "handle", look)
+    await world.runner.deliver(await world.happen("a", "b"), taken_over=taken_over)
+    assert seen == notes
+    assert await world.failures() == []
 
 
 async def test_what_an_error_says_is_not_stored(world: World):

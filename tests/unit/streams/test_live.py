@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -200,7 +200,7 @@ async def test_what_was_caught_up_is_never_ahead_of_where_one_can_resume(shards:
     world = World(shards)
     await world.happen(3)
     told, shards._listeners = shards._listeners, []
-    late: list[Sequence[Event]] = []
+    late: list[list[Event]] = []
     shards.on_commit(late.append)
     await world.happen()
     listener = world.listen({"todos": 1})

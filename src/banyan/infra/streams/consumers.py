@@ -8,9 +8,12 @@ again with growing pauses, and parked in the end.
     delivered ──▶ applied
         └─ fails ─▶ retrying ─(MAX_ATTEMPTS)─▶ parked ──redrive──▶ retrying
                         └──────▶ applied
+
+An event that ends the process is found by its note: suspects.py.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +23,7 @@ from sqlalchemy import bindparam, delete, or_, select, update
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.tables import batch, upsert
 from banyan.infra.db.transaction import Database, Transaction
+from banyan.infra.streams import suspects
 from banyan.infra.streams.log import as_json, event_from_text, event_to_text
 from banyan.infra.streams.tables import failed_events, inbox
 from banyan.infra.telemetry.log import get_logger
@@ -106,6 +110,11 @@ _FORGET_BEFORE = delete(failed_events).where(
         failed_events.c.stream != bindparam("of_stream"), failed_events.c.position < bindparam("at_position")
     ),
 )
+_CLAIM = (
+    update(failed_events)
+    .where(_this_failure)
+    .values(attempts=bindparam("attempts"), next_try_at=bindparam("next_try_at"))
+)
 _DUE = (
     select(failed_events.c.event, failed_events.c.attempts)
     .where(
@@ -116,12 +125,18 @@ _DUE = (
     .order_by(failed_events.c.next_try_at)
     .limit(100)
 )
-_PARKED = select(failed_events).order_by(failed_events.c.next_try_at).limit(1000)
+# The note of an event that is being applied says nothing of it, unless a process has ended over it.
+_is_failure = or_(failed_events.c.state != "trying", failed_events.c.attempts > 1)
+_PARKED = select(failed_events).where(_is_failure).order_by(failed_events.c.next_try_at).limit(1000)
 _REDRIVE = (
     update(failed_events)
     .where(failed_events.c.state == "parked")
     .values(state="retrying", attempts=0, next_try_at=bindparam("now"))
 )
+
+
+class ProcessEnded(Exception):
+    """The process ended whenever the event was applied."""
 
 
 class ConsumerRunner:
@@ -131,10 +146,13 @@ class ConsumerRunner:
         self.consumer = consumer
         self.shards = shards
         self._clock = clock
+        self._trusted: set[str] = set()
 
-    async def deliver(self, events_: Sequence[Event]) -> None:
+    async def deliver(self, events_: Sequence[Event], *, taken_over: bool = False) -> None:
         """Apply each event that was not applied yet; when this returns, each is applied or set aside.
 
+        taken_over: another process had these events before us, and may have died of one. What is delivered first of a
+        shard is regarded so in any case.
         Raises Unavailable or StorageFull when the database cannot take them; then they must be delivered again.
         """
         by_shard: dict[str, list[Event]] = {}
@@ -142,7 +160,11 @@ class ConsumerRunner:
             if self.consumer.wants(event):
                 by_shard.setdefault(self.shards.of(event.user_id).name, []).append(event)
         for shard, wanted in by_shard.items():
-            await self._apply_or_split(self.shards.named(shard), wanted)
+            if taken_over or shard not in self._trusted:
+                await self._apply_one_by_one(self.shards.named(shard), wanted)
+                self._trusted.add(shard)
+            else:
+                await self._apply_or_split(self.shards.named(shard), wanted)
 
     async def retry_due(self) -> int:
         """Try what was set aside and is due; returns how many were tried."""
@@ -151,9 +173,16 @@ class ConsumerRunner:
             database = self.shards.named(name)
             for event, attempts in await database.read(self._due):
                 tried += 1
+                if attempts >= MAX_ATTEMPTS:
+                    # Each try is counted before it is made, and none of them came to an end.
+                    await self._set_aside(event, attempts, ProcessEnded())
+                    continue
+                await database.transact(self._claim, event, attempts + 1)
                 try:
                     await database.transact(self._apply_set_aside, event)
                 except PASSING:
+                    with suppress(*PASSING):
+                        await database.transact(self._claim, event, attempts)
                     raise
                 except Exception as error:
                     await self._set_aside(event, attempts + 1, error)
@@ -171,6 +200,35 @@ class ConsumerRunner:
         await tx.run(_MARK, self._mark(*key, event.position))
         return True
 
+    async def _apply_one_by_one(self, database: Database, wanted: list[Event]) -> None:
+        """So that what ends the process is known by its note, and parked after some tries (suspects.py)."""
+        waiting = await database.read(self._unapplied, wanted)
+        if not waiting:
+            return
+        tries = await database.transact(self._note, waiting[0])
+        for event, following in zip(waiting, [*waiting[1:], None], strict=True):
+            try:
+                if tries > MAX_ATTEMPTS:
+                    raise ProcessEnded
+                tries = await database.transact(self._apply_noted, event, following)
+            except PASSING:
+                raise
+            except Exception as error:
+                await self._set_aside(event, min(tries, MAX_ATTEMPTS), error)
+                tries = await database.transact(self._note, following) if following else 0
+
+    async def _apply_noted(self, tx: Transaction, event: Event, following: Event | None) -> int:
+        await self._apply_all(tx, [event])
+        await tx.run(_FORGET, self._failure(event))
+        return await self._note(tx, following) if following else 0
+
+    async def _note(self, tx: Transaction, event: Event) -> int:
+        return await suspects.note(tx, self.consumer.name, event, self._clock)
+
+    async def _unapplied(self, tx: Transaction, wanted: list[Event]) -> list[Event]:
+        reached = await self._reached(tx, wanted)
+        return [event for event in wanted if event.position > reached.get((event.user_id, event.stream), 0)]
+
     async def _apply_or_split(self, database: Database, wanted: list[Event]) -> None:
         """Apply all in one transaction. When one of them is bad, halve until it is alone: it is set aside, and its
         neighbours wait for some ten transactions rather than for one each."""
@@ -187,11 +245,7 @@ class ConsumerRunner:
             await self._apply_or_split(database, wanted[middle:])
 
     async def _apply_all(self, tx: Transaction, wanted: list[Event]) -> None:
-        keys = sorted({(event.user_id, event.stream) for event in wanted})
-        rows = await tx.all(_APPLIED, {"wanted": as_json(keys), "consumer": self.consumer.name})
-        reached: dict[tuple[str, str], int] = {
-            (row["user_id"], row["stream"]): row["position"] for row in rows
-        }
+        reached = await self._reached(tx, wanted)
         moved: set[tuple[str, str]] = set()
         for event in wanted:
             key = (event.user_id, event.stream)
@@ -204,6 +258,18 @@ class ConsumerRunner:
         if moved:
             await tx.run_many(_MARK, [self._mark(*key, reached[key]) for key in moved])
 
+    async def _reached(self, tx: Transaction, wanted: list[Event]) -> dict[tuple[str, str], int]:
+        """Up to where the streams of these events are applied; nothing for one of which nothing is."""
+        keys = sorted({(event.user_id, event.stream) for event in wanted})
+        rows = await tx.all(_APPLIED, {"wanted": as_json(keys), "consumer": self.consumer.name})
+        return {(row["user_id"], row["stream"]): row["position"] for row in rows}
+
+    async def _claim(self, tx: Transaction, event: Event, attempts: int) -> None:
+        await tx.run(
+            _CLAIM,
+            {**self._failure(event), "attempts": attempts, "next_try_at": self._next_try(attempts)},
+        )
+
     async def _apply_set_aside(self, tx: Transaction, event: Event) -> None:
         """The failure's row is the licence to apply an event below the inbox's position; whoever deletes it applies."""
         if await tx.run(_FORGET, self._failure(event)) == 1:
@@ -212,11 +278,10 @@ class ConsumerRunner:
 
     async def _set_aside(self, event: Event, attempts: int, error: Exception) -> None:
         parked = attempts >= MAX_ATTEMPTS
-        pause = RETRY_PAUSES[min(attempts, len(RETRY_PAUSES)) - 1]
         facts = {
             "state": "parked" if parked else "retrying",
             "attempts": attempts,
-            "next_try_at": to_text(self._clock.now() + pause),
+            "next_try_at": self._next_try(attempts),
             # The type and not the text: an error's text may quote what the event holds.
             "error": type(error).__name__,
         }
@@ -229,6 +294,9 @@ class ConsumerRunner:
             **facts,
         )
         await self.shards.transact(event.user_id, self._store_failure, event, facts)
+
+    def _next_try(self, attempts: int) -> str:
+        return to_text(self._clock.now() + RETRY_PAUSES[min(attempts, len(RETRY_PAUSES)) - 1])
 
     async def _store_failure(self, tx: Transaction, event: Event, facts: dict[str, object]) -> None:
         mark = self._mark(event.user_id, event.stream, event.position)

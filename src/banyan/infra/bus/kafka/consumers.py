@@ -90,6 +90,8 @@ class GroupReader(ConsumerRebalanceListener):
         self._turn = asyncio.Lock()
         self._revocations = 0
         self._revoking = asyncio.Event()
+        # Partitions whose first batch is still to come: it may be what their last reader has died of.
+        self._taken_over: set[TopicPartition] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """A broker that is away is tried again, at first soon, then every two seconds."""
@@ -123,6 +125,7 @@ class GroupReader(ConsumerRebalanceListener):
     async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, assigned: Any
     ) -> None:
+        self._taken_over = set(assigned)
         log.info("kafka_partitions", consumer=self.name, count=len(assigned))
 
     async def retry_dead_letters(self) -> None:
@@ -154,12 +157,14 @@ class GroupReader(ConsumerRebalanceListener):
                 if await self._deliver(fetched, stop):
                     ends = {partition: some[-1].offset + 1 for partition, some in fetched.items()}
                     await _commit(reader, ends)
+                    self._taken_over -= fetched.keys()
             except (CommitFailedError, IllegalStateError):
                 # We are no member any more: the group is joined again, and read from what was committed.
                 log.info("kafka_batch_dropped", consumer=self.name)
 
     async def _deliver(self, fetched: Fetched, stop: asyncio.Event) -> bool:
         """Apply a batch, and park what is no event; False when it was given up because somebody waits for us."""
+        apply = partial(self._apply, taken_over=not self._taken_over.isdisjoint(fetched))
         readable: list[tuple[Message, Event]] = []
         for message in (message for messages in fetched.values() for message in messages):
             try:
@@ -168,12 +173,12 @@ class GroupReader(ConsumerRebalanceListener):
                 if why.event is not None and not self._runner.consumer.wants(why.event):
                     continue
                 # What comes before it first: parking moves the inbox past it.
-                if not await self._insist(partial(self._apply, readable), stop):
+                if not await self._insist(partial(apply, readable), stop):
                     return False
                 readable = []
                 if not await self._insist(partial(self._park, message, why.reason, why.event), stop):
                     return False
-        return await self._insist(partial(self._apply, readable), stop)
+        return await self._insist(partial(apply, readable), stop)
 
     async def _insist(self, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> bool:
         """Do it as often as it takes while the database is away; False when it was given up."""
@@ -189,10 +194,10 @@ class GroupReader(ConsumerRebalanceListener):
                 return False
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _apply(self, readable: Sequence[tuple[Message, Event]]) -> None:
+    async def _apply(self, readable: Sequence[tuple[Message, Event]], *, taken_over: bool) -> None:
         """When an event cannot even be set aside, being of a kind that the database refuses, its message is parked."""
         try:
-            await self._runner.deliver([event for _, event in readable])
+            await self._runner.deliver([event for _, event in readable], taken_over=taken_over)
         except PASSING:
             raise
         except Exception as error:
@@ -200,7 +205,7 @@ class GroupReader(ConsumerRebalanceListener):
                 await self._park(readable[0][0], type(error).__name__, None)
                 return
             for one in readable:
-                await self._apply([one])
+                await self._apply([one], taken_over=taken_over)
 
     async def _park(self, message: Message, reason: str, event: Event | None) -> None:
         letter = DeadLetter(
