@@ -1,0 +1,6 @@
+"""The comparisons, in the order in which they run. Each is a module with a docstring of one line, a NAME, and
+`measure(options) -> Iterator[Row]`, which fails when a request fails or an answer is wrong."""
+
+from types import ModuleType
+
+CASES: tuple[ModuleType, ...] = ()
