@@ -115,6 +115,13 @@ class Settings(BaseSettings):
         description="How long one service waits for another, all retries included, in seconds.",
     )
 
+    cache_max_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=0,
+        description="Memory for ready lists of to-dos; notifications get a quarter of it on top. 0 keeps no answer, here or in"
+        " Redis, so that each is loaded: for measuring.",
+    )
+
     # Redis, Kafka and RabbitMQ
     redis_url: SecretStr | None = Field(
         None,

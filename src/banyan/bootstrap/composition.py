@@ -168,7 +168,7 @@ def _capabilities(
         logs=logs,
         live=live,
         limiter=redis.limiter,
-        shared_cache=redis.shared_cache,
+        shared_cache=redis.shared_cache if settings.cache_max_bytes else None,
         cursors=CursorSigner(secret),
         metrics=metrics,
         origins=Origins(settings.allowed_origins),

@@ -76,3 +76,10 @@ def test_an_answer_that_has_become_too_large_does_not_leave_the_old_one():
     cache.put("ada", "q", 2, Entry(b"", b"x" * OVERHEAD_BYTES))
     assert len(cache) == 0
     assert cache.size_bytes == 0
+
+
+def test_without_room_nothing_is_kept():
+    cache = ResponseCache(max_bytes=0)
+    cache.put("ada", "q", 1, OLD)
+    assert cache.get("ada", "q", 1) is None
+    assert cache.size_bytes == 0

@@ -18,7 +18,8 @@ from banyan.modules.notifications.service import NotificationService
 from banyan.modules.notifications.tasks import DeliveryHandover, delivery_kind
 from banyan.modules.users.contract import Users
 
-CACHE_BYTES = 16 * 1024 * 1024
+# Of the memory for lists of to-dos.
+CACHE_PART = 4
 
 
 def build(infra: Capabilities, *, users: Users) -> Module:
@@ -30,7 +31,8 @@ def build(infra: Capabilities, *, users: Users) -> Module:
     else:
         handover = DeliveryHandover(infra.shards, infra.clock, infra.tasks)
         loop, wake = handover.loop(), handover.wake
-    answers = CachedAnswers(STREAM, infra.positions, ResponseCache(max_bytes=CACHE_BYTES), infra.shared_cache)
+    cache = ResponseCache(max_bytes=infra.settings.cache_max_bytes // CACHE_PART)
+    answers = CachedAnswers(STREAM, infra.positions, cache, infra.shared_cache)
     hot = HotNotifications(service, infra.cursors, answers)
     return Module(
         name=STREAM,

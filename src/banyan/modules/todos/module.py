@@ -23,7 +23,8 @@ from banyan.modules.todos.tasks import ReminderHandover, reminder_kind
 def build(infra: Capabilities) -> Module:
     log = infra.logs[STREAM]
     service = TodoService(infra.shards, log, infra.clock)
-    answers = CachedAnswers(STREAM, infra.positions, ResponseCache(), infra.shared_cache)
+    cache = ResponseCache(max_bytes=infra.settings.cache_max_bytes)
+    answers = CachedAnswers(STREAM, infra.positions, cache, infra.shared_cache)
     hot = HotTodos(service, infra.cursors, answers)
     reminders = Reminders(infra.shards, log, infra.clock)
     # With a task queue this process only finds what is due, and workers tell it.
