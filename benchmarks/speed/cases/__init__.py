@@ -3,4 +3,6 @@
 
 from types import ModuleType
 
-CASES: tuple[ModuleType, ...] = ()
+from benchmarks.speed.cases import postgresql
+
+CASES: tuple[ModuleType, ...] = (postgresql,)

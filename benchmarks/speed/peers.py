@@ -1,0 +1,162 @@
+"""The peers on PostgreSQL and Redis as subjects of comparison; benchmarks/peers/README.md says what each of them is."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.speed.people import TODOS, title
+from benchmarks.speed.processes import Tree
+from benchmarks.speed.subject import Subject
+from benchmarks.speed.wrk import Request, write_requests
+from tests.support.postgres import PostgresServer
+
+FOLDER = Path(__file__).resolve().parents[1] / "peers"
+READY_SECONDS = 60.0
+STOP_SECONDS = 15.0
+LOOK_SECONDS = 0.05
+WORKERS = 2
+
+
+class PeerFailed(Exception):
+    """A peer that could not be installed or did not start; the text says why."""
+
+
+def todo_database(server: PostgresServer, people: Sequence[str]) -> str:
+    """The URL of a new database with the peers' table, and twenty to-dos for each of these users."""
+    url = server.new_database()
+    name = url.rpartition("/")[2]
+    server.sql((FOLDER / "schema.sql").read_text(), name)
+    ids = ",".join(f"'{person}'" for person in people)
+    # Each a moment later than the one before it, as people write.
+    server.sql(
+        "INSERT INTO todos (user_id, id, title, created_at, updated_at)"
+        f" SELECT person::uuid, gen_random_uuid(), replace('{title(-1)}', '-1', number::text),"
+        " now() - interval '1 day' + number * interval '1 second', now() - interval '1 day'"
+        f" FROM generate_series(0, {TODOS - 1}) AS number, unnest(ARRAY[{ids}]) AS person",
+        name,
+    )
+    server.sql("VACUUM ANALYZE todos", name)
+    return url
+
+
+def new_people(count: int) -> list[str]:
+    return [str(uuid.uuid4()) for _ in range(count)]
+
+
+@contextmanager
+def peer(
+    name: str,
+    folder: Path,
+    people: Sequence[str],
+    *,
+    database_url: str,
+    redis_url: str | None,
+    database: Tree,
+) -> Iterator[Subject]:
+    """A peer by its name, in two processes. redis_url: None for one without its cache."""
+    folder.mkdir()
+    port = free_port()
+    command, cwd, scheme = COMMANDS[name](port)
+    environment = {
+        "PORT": str(port),
+        "WORKERS": str(WORKERS),
+        "NODE_ENV": "production",
+        "DATABASE_URL": database_url.replace("postgresql", scheme, 1),
+        **({"CACHE": "off"} if redis_url is None else {"REDIS_URL": redis_url}),
+    }
+    requests = {kind: [_request(kind, person) for person in people] for kind in ("list", "create")}
+    with process(command, cwd, environment, folder / "log", port) as pid:
+        yield Subject(
+            name,
+            [f"http://127.0.0.1:{port}"],
+            Tree.of(pid),
+            database,
+            {kind: write_requests(folder / kind, those) for kind, those in requests.items()},
+            {kind: those[0] for kind, those in requests.items()},
+        )
+
+
+def _request(kind: str, person: str) -> Request:
+    headers = {"X-User-Id": person}
+    if kind == "list":
+        return Request("GET", "/todos", headers)
+    return Request(
+        "POST", "/todos", {**headers, "Content-Type": "application/json"}, f'{{"title":"{title(0)}"}}'
+    )
+
+
+def _node(name: str) -> Callable[[int], tuple[list[str], Path, str]]:
+    def command(_port: int) -> tuple[list[str], Path, str]:
+        cwd = FOLDER / name
+        node, npm = shutil.which("node"), shutil.which("npm")
+        if node is None or npm is None:
+            raise PeerFailed("node and npm (20 or newer) are not on this machine")
+        if not (cwd / "node_modules").exists():
+            words = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise PeerFailed(f"npm could not install {name}:\n{done.stderr}")
+        return [node, "server.js"], cwd, "postgresql"
+
+    return command
+
+
+def _uvicorn(port: int) -> tuple[list[str], Path, str]:
+    # No access log, as the others write none.
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS), "--no-access-log"]
+    words = [sys.executable, "-m", "uvicorn", "app:app", *options]
+    return words, FOLDER / "fastapi", "postgresql+psycopg"
+
+
+COMMANDS = {"Express": _node("express"), "Fastify": _node("fastify"), "FastAPI": _uvicorn}
+
+
+@contextmanager
+def process(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path, port: int
+) -> Iterator[int]:
+    """A server that listens on the port; yields its pid. Raises PeerFailed with its log."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            list(command),
+            cwd=cwd,
+            env={**inherited, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not _listens(port):
+            if started.poll() is not None or time.monotonic() > deadline:
+                raise PeerFailed(f"{command[0]} did not start:\n{log.read_text(errors='replace')}")
+            time.sleep(LOOK_SECONDS)
+        yield started.pid
+    finally:
+        started.send_signal(signal.SIGTERM)
+        try:
+            started.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
