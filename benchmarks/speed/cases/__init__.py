@@ -3,6 +3,6 @@
 
 from types import ModuleType
 
-from benchmarks.speed.cases import postgresql
+from benchmarks.speed.cases import postgresql, sqlite
 
-CASES: tuple[ModuleType, ...] = (postgresql,)
+CASES: tuple[ModuleType, ...] = (postgresql, sqlite)
