@@ -104,6 +104,11 @@ format: test-env ## Format, and repair what Ruff can repair safely
 
 ## Maintain
 
+.PHONY: bench
+bench: ## Banyan beside Express, FastAPI, PocketBase and others, in turns (BENCH_ARGS=--help)
+	@scripts/environment.sh bench
+	@exec $(bin)/python -m benchmarks.speed.run $(BENCH_ARGS)
+
 .PHONY: bench-load
 bench-load: test-env ## ab and Locust against a server of their own
 	@exec $(bin)/python benchmarks/load/run.py $(BENCH_ARGS)

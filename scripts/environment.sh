@@ -3,11 +3,12 @@
 #     scripts/environment.sh base     what `banyan up` needs
 #     scripts/environment.sh fleet    base, and what `banyan fleet up` needs
 #     scripts/environment.sh test     all of it, and what the tests and checks need
+#     scripts/environment.sh bench    all of it, and what the comparison with other servers needs
 # Does nothing, in a few milliseconds, while nothing that it installs from has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wanted=${1:?which environment: base, fleet or test}
+wanted=${1:?which environment: base, fleet, test or bench}
 venv=.venv
 log=.venv/setup.log
 
@@ -25,11 +26,12 @@ is_current() {
         [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$(stamp_of "$1")" ]
 }
 
-# requirements/test.txt holds all of fleet.txt, and that all of base.txt, at the same versions.
+# Each of base, fleet, test and bench holds all of the one before it, at the same versions.
 case $wanted in
-    base) holders="base fleet test" ;;
-    fleet) holders="fleet test" ;;
-    *) holders=test ;;
+    base) holders="base fleet test bench" ;;
+    fleet) holders="fleet test bench" ;;
+    test) holders="test bench" ;;
+    *) holders=bench ;;
 esac
 for holder in $holders; do
     if is_current "$holder"; then

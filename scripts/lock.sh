@@ -35,3 +35,4 @@ compile() {
 compile requirements/base.txt "$@"
 compile requirements/fleet.txt --extra fleet --constraint requirements/base.txt "$@"
 compile requirements/test.txt --extra test --constraint requirements/fleet.txt "$@"
+compile requirements/bench.txt --extra bench --constraint requirements/test.txt "$@"
