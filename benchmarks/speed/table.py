@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.speed.row import Row
 
-HEADINGS = ("case", "peer", "metric", "Banyan", "peer's", "ratio", "rounds", "goal", "")
+HEADINGS = ("case", "peer", "metric", "Banyan", "peer's", "ratio", "pair by pair", "goal", "")
 
 
 def number(value: float | None) -> str:
@@ -20,9 +20,9 @@ def number(value: float | None) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """One line. rounds: the smallest and the largest ratio of a pair, which is what the machine's noise does."""
+    """One line. Pair by pair: the smallest and the largest ratio of a round, which is what the machine's noise does."""
     pairs = row.pair_ratios
-    spread = f"{number(min(pairs))}–{number(max(pairs))}" if pairs else f"{len(row.rounds)}"
+    spread = f"{number(min(pairs))}–{number(max(pairs))}×" if pairs else ""
     verdict = {None: "", True: "met", False: "missed"}[row.is_met]
     ratio = "" if row.ratio is None else f"{number(row.ratio)}×"
     theirs = "" if row.peer is None else number(row.peer_value)

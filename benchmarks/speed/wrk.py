@@ -82,16 +82,16 @@ def run(urls: Sequence[str], requests: Path, seconds: float, *, connections: int
 
 def parse(printed: str) -> Load:
     """What the last line of wrk's output says. Raises LoadFailed."""
-    lines = printed.strip().splitlines()
     try:
-        facts = json.loads(lines[-1])
-    except (IndexError, ValueError):
+        facts = json.loads(printed.strip().splitlines()[-1])
+        load = Load(facts["requests"], facts["seconds"], facts["p50_ms"], facts["p99_ms"])
+        bad, broken = facts["bad_status"], facts["socket_errors"]
+    except (IndexError, KeyError, TypeError, ValueError):
         raise LoadFailed(f"wrk did not say what it saw:\n{printed}") from None
-    if facts["bad_status"] or facts["socket_errors"]:
+    if bad or broken:
         raise LoadFailed(
-            f"of {facts['requests']} requests {facts['bad_status']} were refused,"
-            f" {facts['socket_errors']} lost their connection or timed out"
+            f"of {load.requests} requests {bad} were refused, {broken} lost their connection or timed out"
         )
-    if not facts["requests"]:
+    if not load.requests:
         raise LoadFailed("no request was answered")
-    return Load(facts["requests"], facts["seconds"], facts["p50_ms"], facts["p99_ms"])
+    return load
