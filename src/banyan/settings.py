@@ -39,6 +39,13 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address to listen on; 0.0.0.0 for every network of the machine."
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Server processes on this address; one for each core. More than one needs PostgreSQL. Each has a pool of"
+        " connections and memory of its own.",
+    )
     public_url: str | None = Field(
         None,
         description="The address under which people reach Banyan, such as https://todos.example.org. Links in mails and"

@@ -199,10 +199,10 @@ def judge(
         found += same_counts_faults(
             f"{person.account.id} stats", recount, {key: stats[key] for key in recount}
         )
-    verified = banyan(["events", "verify", "--json"], server.data_dir)
+    verified = banyan(["events", "verify", "--json"], server.data_dir, server.settings)
     if verified.code != 0:
         found.append(f"banyan events verify: {verified.out[-2000:]} {verified.err[-500:]}")
-    rebuilt = banyan(["events", "rebuild", "todo-stats", "--json"], server.data_dir)
+    rebuilt = banyan(["events", "rebuild", "todo-stats", "--json"], server.data_dir, server.settings)
     if rebuilt.code != 0:
         found.append(f"banyan events rebuild: {rebuilt.out} {rebuilt.err[-500:]}")
     for person, stats in zip(people, before, strict=True):
@@ -314,7 +314,7 @@ def _stats(person: Person) -> dict[str, Any]:
 
 
 def _lag(server: RunningServer) -> dict[str, int]:
-    return banyan(["events", "lag", "--json"], server.data_dir).json()
+    return banyan(["events", "lag", "--json"], server.data_dir, server.settings).json()
 
 
 def _wait_until(holds: Callable[[], bool], what: str) -> None:

@@ -10,13 +10,14 @@ CRASH_LOOP_DEATHS = 4
 class Backoff:
     """Doubles the pause with each early death in a row; a long life forgets them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, longest_seconds: float = LONGEST_PAUSE_SECONDS) -> None:
+        self._longest_seconds = longest_seconds
         self._early_deaths = 0
 
     def died(self, lived_seconds: float) -> float:
         """Returns the seconds to wait now."""
         self._early_deaths = 1 if lived_seconds >= STEADY_SECONDS else self._early_deaths + 1
-        return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (self._early_deaths - 1))
+        return min(self._longest_seconds, FIRST_PAUSE_SECONDS * 2.0 ** (self._early_deaths - 1))
 
     def lives(self, lived_seconds: float) -> None:
         """Tell how long it has been ready: a crash loop ends when the process stays."""

@@ -57,6 +57,12 @@ class DataLock:
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
 
+    def leave_to_parent(self) -> None:
+        """In a forked process: have no part in the parent's lock, which else would outlive the parent with us."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def release(self) -> None:
         """Let go; safe to repeat."""
         if self._descriptor is not None:

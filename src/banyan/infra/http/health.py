@@ -104,7 +104,7 @@ def health_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         responses=_text,
     )
     async def metrics_page() -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return api
 

@@ -123,17 +123,33 @@ class _LastAnswers:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError when the address is taken or not ours."""
+    return listen_side_by_side(host, port, 1)[0]
+
+
+def listen_side_by_side(host: str, port: int, count: int) -> list[socket.socket]:
+    """Listening sockets on one address, over which the kernel spreads new connections. Raises OSError, as `listen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    made: list[socket.socket] = []
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(2048)
-        sock.set_inheritable(True)
+        for number in range(count):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            made.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if number > 0:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((host, port))
+            port = sock.getsockname()[1]
+            if number == 0 and count > 1:
+                # After its bind: the first one must find the address free, of servers that would share it too.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for sock in made:
+            sock.listen(2048)
+            sock.set_inheritable(True)
     except OSError:
-        sock.close()
+        for sock in made:
+            sock.close()
         raise
-    return sock
+    return made
 
 
 def serve(

@@ -1,7 +1,7 @@
 """Metrics of this process, in Prometheus's form."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -51,10 +51,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.http = HttpMetrics(self.registry)
+        # Where several processes serve one address, whichever is asked answers for all (exchange.py).
+        self.of_all: Callable[[], Awaitable[bytes]] | None = None
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A value that is read when it is scraped."""
         Gauge(name, documentation, registry=self.registry).set_function(read)
 
-    def render(self) -> bytes:
-        return generate_latest(self.registry)
+    async def page(self) -> bytes:
+        return generate_latest(self.registry) if self.of_all is None else await self.of_all()
