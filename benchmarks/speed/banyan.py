@@ -2,13 +2,13 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.speed.people import Person, give_todos, register, title
 from benchmarks.speed.processes import Tree
 from benchmarks.speed.subject import Subject
-from benchmarks.speed.wrk import Request, write_requests
+from benchmarks.speed.wrk import Request
 from tests.support.server import RunningServer, banyan_environment, migrated_data_dir, settings_of
 
 # All of the load comes from one address and is meant; everything else is as it comes.
@@ -23,35 +23,26 @@ SETTINGS = {
 
 @contextmanager
 def banyan(
-    folder: Path,
-    settings: Mapping[str, str],
-    people: int,
-    *,
-    processes: int = 1,
-    database: Tree | None = None,
+    folder: Path, settings: Mapping[str, str], people: int, *, database: Tree | None = None
 ) -> Iterator[Subject]:
-    """`banyan serve` in so many processes, with people who have their to-dos. folder: for what it writes."""
+    """`banyan serve` with people who have their to-dos. folder: for what it writes."""
     folder.mkdir()
-    secret = {"BANYAN_SECRET_KEY": secrets.token_urlsafe(48)}
-    settings = {**SETTINGS, **secret, **settings}
-    data_dir = folder / "0"
+    settings = {**SETTINGS, "BANYAN_SECRET_KEY": secrets.token_urlsafe(48), **settings}
+    data_dir = folder / "data"
     if "BANYAN_DATABASE_URL" not in settings:
         migrated_data_dir(data_dir)
-    alone = {name: value for name, value in settings.items() if name != "BANYAN_REDIS_URL"}
-    registered = register(settings_of(banyan_environment(data_dir, alone)), people)
-    with ExitStack() as stack:
-        servers = [
-            stack.enter_context(RunningServer(folder / str(number), settings)) for number in range(processes)
-        ]
-        give_todos(servers[0].url, registered)
-        requests = {kind: [_request(kind, person) for person in registered] for kind in ("list", "create")}
+    with_redis = banyan_environment(data_dir, settings)
+    alone = {name: value for name, value in with_redis.items() if name != "BANYAN_REDIS_URL"}
+    registered = register(settings_of(alone), people)
+    with RunningServer(data_dir, settings) as server:
+        give_todos(server.url, registered)
         yield Subject(
             "Banyan",
-            [server.url for server in servers],
-            Tree.of(*(server.pid for server in servers)),
+            server.url,
+            Tree.of(server.pid),
             database,
-            {kind: write_requests(folder / kind, those) for kind, those in requests.items()},
-            {kind: those[0] for kind, those in requests.items()},
+            {kind: [_request(kind, person) for person in registered] for kind in ("list", "create")},
+            folder,
         )
 
 

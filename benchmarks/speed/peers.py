@@ -12,7 +12,7 @@ from benchmarks.speed.launch import PeerFailed, free_port, process
 from benchmarks.speed.people import TODOS, title
 from benchmarks.speed.processes import Tree
 from benchmarks.speed.subject import Subject
-from benchmarks.speed.wrk import Request, write_requests
+from benchmarks.speed.wrk import Request
 from tests.support.postgres import PostgresServer
 
 FOLDER = Path(__file__).resolve().parents[1] / "peers"
@@ -66,11 +66,11 @@ def peer(
     with process(command, cwd, environment, folder / "log", port) as pid:
         yield Subject(
             name,
-            [f"http://127.0.0.1:{port}"],
+            f"http://127.0.0.1:{port}",
             Tree.of(pid),
             database,
-            {kind: write_requests(folder / kind, those) for kind, those in requests.items()},
-            {kind: those[0] for kind, those in requests.items()},
+            requests,
+            folder,
         )
 
 

@@ -16,7 +16,7 @@ from benchmarks.speed.peers import FOLDER
 from benchmarks.speed.people import TODOS, Person, title
 from benchmarks.speed.processes import Tree
 from benchmarks.speed.subject import Subject
-from benchmarks.speed.wrk import Request, write_requests
+from benchmarks.speed.wrk import Request
 
 NAME = "PocketBase"
 RECORDS = "/api/collections/todos/records"
@@ -51,11 +51,11 @@ def pocketbase(folder: Path, people: int) -> Iterator[Subject]:
         requests = {kind: [_request(kind, person) for person in registered] for kind in ("list", "create")}
         yield Subject(
             NAME,
-            [url],
+            url,
             Tree.of(pid),
             None,
-            {kind: write_requests(folder / kind, those) for kind, those in requests.items()},
-            {kind: those[0] for kind, those in requests.items()},
+            requests,
+            folder,
             page=_items,
         )
 

@@ -1,20 +1,6 @@
 -- Sends the requests of a file in turn, for wrk. One a line, its parts separated by tabs:
 --     METHOD <tab> PATH <tab> BODY <tab> NAME: VALUE <tab> NAME: VALUE …
 -- Arguments after `--`: the file.
--- WRK_PORTS: a port for each thread, separated by spaces.
-local ports = {}
-for port in os.getenv("WRK_PORTS"):gmatch("%d+") do
-   ports[#ports + 1] = port
-end
-local threads = 0
-
-function setup(thread)
-   threads = threads + 1
-   thread.addr = wrk.lookup(wrk.host, ports[threads])[1]
-   -- The threads begin at different places, so that they do not ask for the same thing at the same moment.
-   thread:set("part", (threads - 1) / #ports)
-end
-
 local requests = {}
 local count = 0
 
@@ -32,7 +18,6 @@ function init(arguments)
       local body = fields[3] ~= "" and fields[3] or nil
       requests[#requests + 1] = wrk.format(fields[1], fields[2], headers, body)
    end
-   count = math.floor(#requests * part)
 end
 
 function request()

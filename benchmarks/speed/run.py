@@ -1,6 +1,6 @@
 """Banyan beside its peers, measured in turns on this machine: `make bench`.
 
-    python -m benchmarks.speed.run [--rounds 5] [--seconds 4] [--only CASE …] [--quick] [--list]
+    python -m benchmarks.speed.run [--rounds 5] [--seconds 3] [--only CASE …] [--quick] [--list]
 
 Prints a table of medians and ratios, and keeps it in benchmarks/results. Nothing asserts a time; a request that fails, or a
 wrong answer, makes the run fail.
@@ -17,6 +17,8 @@ from types import ModuleType
 from benchmarks.speed import results
 from benchmarks.speed.cases import CASES
 from benchmarks.speed.options import Options
+from benchmarks.speed.plots import draw
+from benchmarks.speed.report import update
 from benchmarks.speed.table import as_text
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "guide" / "images"
@@ -49,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.is_quick:
             results.write(case.NAME, found, results.command_line(), took)
     print(as_text(rows))
+    if not options.is_quick:
+        kept, _ = results.read()
+        for picture in draw(kept, options.plots):
+            print(picture, file=sys.stderr)
+        update()
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -62,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--rounds", type=int, help="how often each thing is measured (5; 2 when quick)")
-    made.add_argument("--seconds", type=float, help="of one measurement (4; 1 when quick)")
+    made.add_argument("--seconds", type=float, help="of one measurement (3; 1 when quick)")
     made.add_argument("--only", nargs="+", metavar="CASE", choices=[case.NAME for case in CASES])
     made.add_argument(
         "--quick", action="store_true", help="small, to see that it works; nothing is written down"
@@ -74,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 def options_of(asked: argparse.Namespace) -> Options:
     return Options(
         rounds=asked.rounds or (2 if asked.quick else 5),
-        seconds=asked.seconds or (1.0 if asked.quick else 4.0),
+        seconds=asked.seconds or (1.0 if asked.quick else 3.0),
         is_quick=asked.quick,
         plots=QUICK_PLOTS if asked.quick else IMAGES,
     )

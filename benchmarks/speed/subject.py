@@ -11,35 +11,39 @@ from urllib.error import HTTPError
 from benchmarks.speed import wrk
 from benchmarks.speed.people import TODOS
 from benchmarks.speed.processes import Meter, Tree
-from benchmarks.speed.wrk import Load, LoadFailed, Request
+from benchmarks.speed.wrk import CONNECTIONS, Load, LoadFailed, Request
+
+from banyan.capacity import open_loop
 
 # Work that goes on after the last answer, such as events on their way, belongs to what was asked for: it is waited for.
 SETTLE_LIMIT_SECONDS = 10.0
 SETTLE_STEP_SECONDS = 0.1
 IDLE_SHARE = 0.1
+WARM_UPS = 3
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """urls: where its processes listen. application, database: what is measured. requests: files for wrk, by kind.
+    """application, database: whose CPU time is measured; None for a database within the application's processes.
 
-    page: the to-dos in the answer to a list.
+    requests: by kind (`list`, `create`), one for each person. folder: for files. page: the to-dos in the answer to a list.
     """
 
     name: str
-    urls: Sequence[str]
+    url: str
     application: Tree
     database: Tree | None
-    requests: Mapping[str, Path]
-    samples: Mapping[str, Request]
+    requests: Mapping[str, Sequence[Request]]
+    folder: Path
     page: Callable[[object], object] = lambda answer: answer
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement. application_us, database_us: CPU time for each request; the load generator's is in neither."""
+    """One measurement of a closed loop. application_us, database_us: CPU time for each request; the load generator's is in
+    neither."""
 
     load: Load
     application_us: float
@@ -48,11 +52,14 @@ class Sample:
 
 
 def measure(subject: Subject, kind: str, seconds: float) -> Sample:
-    """Load it with one kind of request. Raises LoadFailed when a request fails or, asked once before, is answered wrongly."""
-    check(subject, kind)
+    """Load it with one kind of request. Raises LoadFailed when a request fails."""
+    requests = wrk.write_requests(subject.folder / f"{kind}.requests", subject.requests[kind])
     application = Meter(subject.application)
     database = None if subject.database is None else Meter(subject.database)
-    load = wrk.run(subject.urls, subject.requests[kind], seconds)
+    try:
+        load = wrk.run(subject.url, requests, seconds)
+    except LoadFailed as failed:
+        raise LoadFailed(f"{subject.name}, {kind}: {failed}") from failed
     memory = subject.application.memory_mib()
     wait_settled(subject.application)
     return Sample(
@@ -63,10 +70,41 @@ def measure(subject: Subject, kind: str, seconds: float) -> Sample:
     )
 
 
+def measure_steadily(subject: Subject, kind: str, rate: float, seconds: float) -> open_loop.Run:
+    """Send so many requests a second, whatever the answers do. Raises LoadFailed when a request fails."""
+    requests = [
+        open_loop.request_bytes(
+            subject.url + request.path, request.method, request.headers, request.body.encode()
+        )
+        for request in subject.requests[kind]
+    ]
+    run = open_loop.run(open_loop.Target.at(subject.url, requests), rate, seconds, CONNECTIONS)
+    if run.failed or run.unsent:
+        raise LoadFailed(f"{subject.name}, {kind} at {rate:.0f}/s: {run.as_json()}")
+    wait_settled(subject.application)
+    return run
+
+
+def warm_up(subject: Subject, kind: str, seconds: float) -> None:
+    """Load it without counting, to fill caches and pools, and see that the answer is what the comparison is about.
+
+    A server that refuses some requests while its pool is being filled gets two further tries. Raises LoadFailed.
+    """
+    check(subject, kind)
+    for left in reversed(range(WARM_UPS)):
+        try:
+            measure(subject, kind, seconds)
+            break
+        except LoadFailed:
+            if not left:
+                raise
+    check(subject, kind)
+
+
 def check(subject: Subject, kind: str) -> None:
-    """See that the answer is what the comparison is about: a page of twenty, or the to-do that was sent."""
-    request = subject.samples[kind]
-    status, answer = ask(subject.urls[0], request)
+    """See that a list is answered with a page of twenty, a new to-do with itself. Raises LoadFailed."""
+    request = subject.requests[kind][0]
+    status, answer = ask(subject.url, request)
     if kind == "create":
         wanted = json.loads(request.body)["title"]
         is_right = status in (200, 201) and isinstance(answer, dict) and answer["title"] == wanted

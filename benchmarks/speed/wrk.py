@@ -1,13 +1,11 @@
 """wrk: a closed loop of so many connections, each of which sends its next request when it has its answer."""
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 SCRIPT = Path(__file__).with_name("requests.lua")
 CONNECTIONS = 64
@@ -51,29 +49,17 @@ def write_requests(path: Path, requests: Iterable[Request]) -> Path:
     return path
 
 
-def run(urls: Sequence[str], requests: Path, seconds: float, *, connections: int = CONNECTIONS) -> Load:
-    """Send the requests of the file in turn for so long, from a thread for each URL; the connections are shared out evenly.
+def run(url: str, requests: Path, seconds: float, *, connections: int = CONNECTIONS) -> Load:
+    """Send the requests of the file in turn for so long, from one thread: the machine's other core is the server's.
 
-    Several URLs are the processes of one server that listen on ports of their own.
     Raises LoadFailed when any request was refused, broken or timed out, or none was answered.
     """
     program = shutil.which("wrk")
     if program is None:
         raise LoadFailed("wrk is not on this machine (Debian: apt-get install wrk).")
-    words = [
-        program,
-        f"-t{len(urls)}",
-        f"-c{connections}",
-        f"-d{max(1, round(seconds))}s",
-        "--timeout",
-        "10s",
-    ]
+    words = [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
     done = subprocess.run(
-        [*words, "-s", str(SCRIPT), urls[0], "--", str(requests)],
-        env={**os.environ, "WRK_PORTS": " ".join(str(urlsplit(url).port) for url in urls)},
-        capture_output=True,
-        text=True,
-        check=False,
+        [*words, "-s", str(SCRIPT), url, "--", str(requests)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise LoadFailed(f"wrk ended with {done.returncode}:\n{done.stderr or done.stdout}")

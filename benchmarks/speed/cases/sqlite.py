@@ -6,14 +6,13 @@ from pathlib import Path
 
 from benchmarks.speed.banyan import banyan
 from benchmarks.speed.options import Options
-from benchmarks.speed.pairs import compare
-from benchmarks.speed.pocketbase import NAME as POCKETBASE
+from benchmarks.speed.pairs import Comparison, compare
 from benchmarks.speed.pocketbase import pocketbase
 from benchmarks.speed.row import Row
 
 NAME = "sqlite"
-# Of the throughput.
-GOALS = {"list": 6.0, "create": 3.0}
+LISTED = Comparison("list (SQLite)", "list", {"PocketBase": 6.0})
+CREATED = Comparison("create (SQLite)", "create", {"PocketBase": 3.0})
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -23,13 +22,5 @@ def measure(options: Options) -> Iterator[Row]:
         banyan(Path(name) / "banyan", {}, people) as ours,
         pocketbase(Path(name) / "pocketbase", people) as theirs,
     ):
-        for kind, goal in GOALS.items():
-            yield from compare(
-                f"{kind} (SQLite)",
-                kind,
-                ours,
-                [theirs],
-                rounds=options.rounds,
-                seconds=options.seconds,
-                goals={POCKETBASE: goal},
-            )
+        for wanted in (LISTED, CREATED):
+            yield from compare(wanted, ours, [theirs], options)
