@@ -11,7 +11,6 @@ from benchmarks.speed.subject import Sample, Subject, measure, measure_steadily,
 
 from banyan.capacity.open_loop import Run
 
-WARM_UP_SECONDS = 1.0
 # The steady rate, of what the slowest of them can do: all have the same ordinary load then, and nobody a queue.
 STEADY_PART = 0.5
 
@@ -53,7 +52,7 @@ def compare(wanted: Comparison, banyan: Subject, peers: Sequence[Subject], optio
     """Each of them once a round, always in the same order: first as fast as each can, then all at the same steady rate."""
     subjects = [banyan, *peers]
     for subject in subjects:
-        warm_up(subject, wanted.kind, WARM_UP_SECONDS)
+        warm_up(subject, wanted.kind)
     closed: dict[str, list[Sample]] = {subject.name: [] for subject in subjects}
     for number in range(options.rounds):
         for subject in subjects:

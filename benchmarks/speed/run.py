@@ -19,6 +19,7 @@ from benchmarks.speed.cases import CASES
 from benchmarks.speed.options import Options
 from benchmarks.speed.plots import draw
 from benchmarks.speed.report import update
+from benchmarks.speed.row import Row
 from benchmarks.speed.table import as_text
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "guide" / "images"
@@ -38,17 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for case in chosen:
         began = time.monotonic()
         print(f"== {case.NAME}: {first_line(case)}", file=sys.stderr)
+        found: list[Row] = []
         try:
-            found = list(case.measure(options))
+            found.extend(case.measure(options))
         except Exception:
-            # The others are still worth having; the run as a whole has failed.
+            # The others are still worth having, and what it has found is worth seeing; the run as a whole has failed.
             traceback.print_exc()
             failed.append(case.NAME)
-            continue
         took = time.monotonic() - began
         print(f"{as_text(found)}\n({took:.0f} s)\n", file=sys.stderr)
         rows += found
-        if not options.is_quick:
+        if not options.is_quick and case.NAME not in failed:
             results.write(case.NAME, found, results.command_line(), took)
     print(as_text(rows))
     if not options.is_quick:

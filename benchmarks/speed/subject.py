@@ -19,7 +19,8 @@ from banyan.capacity import open_loop
 SETTLE_LIMIT_SECONDS = 10.0
 SETTLE_STEP_SECONDS = 0.1
 IDLE_SHARE = 0.1
-WARM_UPS = 3
+WARM_UPS, WARM_UP_SECONDS, WARM_UP_TIMES = 8, 1.0, 4
+MOST_REFUSED = 3
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -85,20 +86,23 @@ def measure_steadily(subject: Subject, kind: str, rate: float, seconds: float) -
     return run
 
 
-def warm_up(subject: Subject, kind: str, seconds: float) -> None:
-    """Load it without counting, to fill caches and pools, and see that the answer is what the comparison is about.
+def warm_up(subject: Subject, kind: str) -> None:
+    """Load it without counting until each person was served some times, by each process; see first that the answer is what
+    the comparison is about.
 
-    A server that refuses some requests while its pool is being filled gets two further tries. Raises LoadFailed.
+    Some refusals while its pool of connections is being filled are allowed. Raises LoadFailed.
     """
     check(subject, kind)
-    for left in reversed(range(WARM_UPS)):
+    done, refused = 0, 0
+    for _ in range(WARM_UPS):
         try:
-            measure(subject, kind, seconds)
-            break
+            done += measure(subject, kind, WARM_UP_SECONDS).load.requests
         except LoadFailed:
-            if not left:
+            refused += 1
+            if refused == MOST_REFUSED:
                 raise
-    check(subject, kind)
+        if done >= WARM_UP_TIMES * len(subject.requests[kind]):
+            break
 
 
 def check(subject: Subject, kind: str) -> None:
