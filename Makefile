@@ -107,7 +107,8 @@ format: test-env ## Format, and repair what Ruff can repair safely
 .PHONY: bench
 bench: ## Banyan beside Express, FastAPI, PocketBase and others, in turns (BENCH_ARGS=--help)
 	@scripts/environment.sh bench
-	@exec $(bin)/python -m benchmarks.speed.run $(BENCH_ARGS)
+	@BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && \
+		exec $(bin)/python -m benchmarks.speed.run $(BENCH_ARGS)
 
 .PHONY: bench-load
 bench-load: test-env ## ab and Locust against a server of their own
