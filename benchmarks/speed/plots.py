@@ -8,7 +8,7 @@ from benchmarks.speed.report import row_of
 from benchmarks.speed.row import Row
 
 THROUGHPUT, APPLICATION, DATABASE = "requests/s", "application CPU µs", "database CPU µs"
-OURS, THEIRS, STORE, GOAL_COLOR = "#2f6f4f", "#8c8c8c", "#d8c48a", "#b3412f"
+OURS, THEIRS, STORE, MISSED, NO_GOAL = "#2f6f4f", "#8c8c8c", "#d8c48a", "#b3412f", "#9dbfae"
 DPI = 120
 
 
@@ -28,6 +28,7 @@ def draw_throughput(rows: Sequence[Row], path: Path) -> None:
     """A bar for each case and peer: the ratio of the medians; whiskers: the pairs; a mark: the goal."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     figure = Figure(figsize=(9, 1.6 + 0.36 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
@@ -35,7 +36,7 @@ def draw_throughput(rows: Sequence[Row], path: Path) -> None:
         assert row.ratio is not None
         pairs = row.pair_ratios
         spread = [[max(0.0, row.ratio - min(pairs))], [max(0.0, max(pairs) - row.ratio)]]
-        color = OURS if row.is_met is not False else GOAL_COLOR
+        color = {True: OURS, False: MISSED, None: NO_GOAL}[row.is_met]
         axes.barh(place, row.ratio, height=0.62, color=color, xerr=spread, ecolor="#444444", capsize=3)
         end = max(*pairs, row.ratio)
         axes.annotate(
@@ -55,8 +56,10 @@ def draw_throughput(rows: Sequence[Row], path: Path) -> None:
     axes.set_xlim(left=0)
     axes.set_xlabel("requests per second, as a multiple of the peer's (medians; whiskers: round by round)")
     axes.set_title("Throughput of Banyan over its peers, on the same two cores", loc="left", weight="bold")
-    mark = Line2D([], [], color="black", linewidth=2.5, label="goal")
-    axes.legend(handles=[mark], loc="lower right", frameon=False)
+    parts = {"goal met": OURS, "goal missed": MISSED, "no goal": NO_GOAL}
+    legend: list[Any] = [Line2D([], [], color="black", linewidth=2.5, label="goal")]
+    legend += [Patch(color=color, label=label) for label, color in parts.items()]
+    figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), frameon=False, fontsize=8)
     _plain(axes)
     figure.savefig(path, dpi=DPI)
 

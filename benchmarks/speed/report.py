@@ -79,10 +79,9 @@ def _runs_table(runs: Mapping[str, Mapping[str, Any]]) -> str:
             f"{what} {machine[what]}" for what in ("python", "node", "wrk") if what in machine
         )
         when = run["date"].replace("T", " ").replace("+00:00", " UTC")
-        lines.append(
-            [f"`{name}`", when, f"{run['seconds']} s", f"`{run['command']}`", f"{place}; {versions}"]
-        )
-    return _table(("case", "finished", "took", "command", "machine"), lines)
+        how = [f"`{name}`", when, f"{run['seconds']} s", f"`{run['command']}`"]
+        lines.append([*how, f"{place}; {versions}", number(machine["load_average"])])
+    return _table(("case", "finished", "took", "command", "machine", "load average then"), lines, [5])
 
 
 def _table(

@@ -17,13 +17,15 @@ FOLDER = Path(__file__).resolve().parents[1] / "results"
 
 
 def write(case: str, rows: Sequence[Row], command: str, seconds: float, folder: Path = FOLDER) -> None:
-    """Put a case's rows in place of those that it had; the other cases keep theirs, with the date of their own run."""
+    """Put a case's rows in the place of those that it had; the other cases keep theirs, with the date of their own run."""
     folder.mkdir(parents=True, exist_ok=True)
     kept, runs = read(folder)
     before = set(runs.get(case, {}).get("cases", ()))
     now = list(dict.fromkeys(row.case for row in rows))
-    kept = [row for row in kept if row["case"] not in before.union(now)]
-    kept += [row.as_json() for row in rows]
+    replaced = before.union(now)
+    place = next((number for number, row in enumerate(kept) if row["case"] in replaced), len(kept))
+    after = [row for row in kept[place:] if row["case"] not in replaced]
+    kept = [*kept[:place], *(row.as_json() for row in rows), *after]
     runs[case] = {
         "cases": now,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -53,7 +55,8 @@ def machine() -> dict[str, str | int | float]:
     for name, words in {"node": ["node", "--version"], "wrk": ["wrk", "--version"]}.items():
         if shutil.which(name):
             printed = subprocess.run(words, capture_output=True, text=True, check=False).stdout
-            facts[name] = (printed.splitlines() or [""])[0].strip().partition(" [")[0]
+            first = (printed.splitlines() or [""])[0].partition(" [")[0]
+            facts[name] = first.removeprefix(name).strip()
     return facts
 
 

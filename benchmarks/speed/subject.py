@@ -17,6 +17,8 @@ from banyan.capacity import open_loop
 
 # Work that goes on after the last answer, such as events on their way, belongs to what was asked for: it is waited for.
 SETTLE_LIMIT_SECONDS = 10.0
+# After people were given their to-dos, there may be twenty thousand events on their way.
+FIRST_SETTLE_LIMIT_SECONDS = 120.0
 SETTLE_STEP_SECONDS = 0.1
 IDLE_SHARE = 0.1
 WARM_UPS, WARM_UP_SECONDS, WARM_UP_TIMES = 8, 1.0, 4
@@ -92,6 +94,7 @@ def warm_up(subject: Subject, kind: str) -> None:
 
     Some refusals while its pool of connections is being filled are allowed. Raises LoadFailed.
     """
+    wait_settled(subject.application, FIRST_SETTLE_LIMIT_SECONDS)
     check(subject, kind)
     done, refused = 0, 0
     for _ in range(WARM_UPS):
@@ -130,9 +133,9 @@ def ask(url: str, request: Request) -> tuple[int, object]:
         return error.code, error.read().decode(errors="replace")
 
 
-def wait_settled(tree: Tree) -> None:
-    """Return when the processes have little left to do, or after ten seconds."""
-    deadline = time.monotonic() + SETTLE_LIMIT_SECONDS
+def wait_settled(tree: Tree, limit_seconds: float = SETTLE_LIMIT_SECONDS) -> None:
+    """Return when the processes have little left to do, or when the time is over."""
+    deadline = time.monotonic() + limit_seconds
     while time.monotonic() < deadline:
         meter, began = Meter(tree), time.monotonic()
         time.sleep(SETTLE_STEP_SECONDS)
