@@ -35,12 +35,13 @@ def declared() -> set[str]:
 
 
 def optional() -> set[str]:
-    """What the extras for people declare: everything but the tests' own."""
+    """What the extras for people declare: everything but the tests' and the benchmarks' own."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "test"}
+    extras = project["optional-dependencies"]
     return {
         normalized(re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0])
-        for lines in extras.values()
+        for name, lines in extras.items()
+        if name not in ("test", "bench")
         for line in lines
         # An extra may hold other extras.
         if not line.startswith("banyan-backend[")
@@ -75,16 +76,18 @@ def test_each_declared_library_is_locked() -> None:
     assert optional() - set(locked("test")) == set()
 
 
-def test_the_test_lock_holds_the_base_lock_at_the_same_versions() -> None:
-    base, test = locked("base"), locked("test")
-    assert base.items() <= test.items()
+@pytest.mark.parametrize(("smaller", "larger"), [("base", "fleet"), ("fleet", "test"), ("test", "bench")])
+def test_a_lock_holds_the_one_before_it_at_the_same_versions(smaller: str, larger: str) -> None:
+    assert locked(smaller).items() <= locked(larger).items()
 
 
-@pytest.mark.parametrize("name", ["base", "test"])
+@pytest.mark.parametrize("name", ["base", "fleet", "test", "bench"])
 def test_a_lock_file_pins_with_hashes_and_names_no_host(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text
     assert not re.search(r"^-", text, flags=re.MULTILINE)
     entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
-    assert len(entries) == len(locked(name))
+    # A package may be there twice, in one version for each of two Pythons.
+    assert [entry.splitlines()[0] for entry in entries if not re.match(r"[a-z0-9.-]+==[^ ]+ ", entry)] == []
+    assert {entry.partition("==")[0] for entry in entries} == set(locked(name))
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
