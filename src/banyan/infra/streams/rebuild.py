@@ -61,11 +61,16 @@ async def _rebuild(tx: Transaction, projection: Projection, user_id: str) -> int
         page = await tx.all(
             _EVENTS, {"user_id": user_id, "streams": streams, "after": after, "limit": READ_BATCH}
         )
-        for event in map(from_row, page):
+        events = [from_row(row) for row in page]
+        for event in events:
             after, ends[event.stream] = event.sequence, event.position
-            if consumer.wants(event) and (event.stream, event.position) not in set_aside:
-                await consumer.handle(tx, event)
-                applied += 1
+        wanted = [
+            event
+            for event in events
+            if consumer.wants(event) and (event.stream, event.position) not in set_aside
+        ]
+        await consumer.apply(tx, wanted)
+        applied += len(wanted)
         if len(page) < READ_BATCH:
             break
     for stream, position in ends.items():
