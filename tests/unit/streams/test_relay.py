@@ -120,6 +120,82 @@ async def test_a_slower_relay_does_not_move_the_bookmark_of_a_faster_one(shards:
     assert await relay.lag() == 0
 
 
+class BetweenBatches(Bus):
+    """While it publishes, another relay is quicker with the same events."""
+
+    def __init__(self, other: Relay) -> None:
+        super().__init__()
+        self._other = other
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        await self._other.publish_waiting()
+        await super().publish(events)
+
+
+async def test_of_two_relays_one_stands_by(shards: Shards):
+    at_work_bus = Bus()
+    at_work = Relay(shards, at_work_bus)
+    bus = BetweenBatches(at_work)
+    relay = Relay(shards, bus)
+    await happen(shards, 3)
+    assert await relay.publish_waiting() == 3, "it did not know better yet"
+    for _ in range(3):
+        await happen(shards, 1)
+        assert await relay.publish_waiting() == 0
+        assert await at_work.publish_waiting() == 1
+    assert [event.position for event in at_work_bus.taken] == [1, 2, 3, 4, 5, 6]
+    assert len(bus.taken) == 3
+
+
+async def test_it_takes_over_when_the_other_one_stops(shards: Shards, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(relay_module, "STAND_BY_SECONDS", 0.0)
+    monkeypatch.setattr(relay_module, "DOUBT_SECONDS", 0.0)
+    at_work = Relay(shards, Bus())
+    bus = BetweenBatches(at_work)
+    relay = Relay(shards, bus)
+    await happen(shards, 3)
+    await relay.publish_waiting()
+    bus.taken.clear()
+    # It is at work: what waits at one look is gone at the next.
+    for _ in range(3):
+        await happen(shards, 1)
+        assert await relay.publish_waiting() == 0
+        await at_work.publish_waiting()
+    # From now on it is not.
+    await happen(shards, 2)
+    while not bus.taken:
+        assert await relay.publish_waiting() in (0, 2)
+    assert [event.position for event in bus.taken] == [7, 8]
+
+
+async def test_who_stands_by_is_not_woken_by_commits(shards: Shards, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(relay_module, "STAND_BY_SECONDS", 3600.0)
+    monkeypatch.setattr(relay_module, "DOUBT_SECONDS", 3600.0)
+    monkeypatch.setattr(relay_module, "BATCH_PAUSE_SECONDS", 0.0)
+    at_work = Relay(shards, Bus())
+    bus = BetweenBatches(at_work)
+    relay = Relay(shards, bus)
+    looks = 0
+    prepare = bus.prepare
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+        await prepare()
+
+    monkeypatch.setattr(bus, "prepare", counted)
+    shards.on_commit(relay.wake)
+    runner = LoopRunner([Loop("relay", relay.run)])
+    runner.start()
+    await happen(shards, 1)
+    await bus.holds(1)
+    for _ in range(20):
+        await happen(shards, 1)
+    await runner.stop()
+    assert looks <= 3
+    assert len(bus.taken) == 1
+
+
 async def test_a_bookmark_that_was_put_back_meanwhile_stays_there(shards: Shards):
     """The bus lost what it had, and somebody put the bookmark back while this relay was publishing."""
     relay, bus = Relay(shards, Bus()), Bus()

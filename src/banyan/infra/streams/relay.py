@@ -4,12 +4,17 @@ It reads the shard's events past its bookmark, as far as they are settled, and m
 taken them; a crash in between publishes some of them twice, which the consumers' inboxes see.
 
 Two relays of one shard do the same work twice, and no harm: each begins where the bookmark is, which is never past an
-event that was not published, and moves it only from where it began.
+event that was not published, and moves it only from where it began. So that of several processes only one does the work, a
+relay that finds the bookmark moved by another one stands by: it looks now and then, and takes over when events wait and
+the bookmark stands still. Nothing depends on who has the turn; it is no lease.
+
+    at work ──(another one moved the bookmark)──▶ standing by ──(it stands still, and events wait)──▶ at work
 """
 
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 
@@ -31,6 +36,11 @@ log = get_logger(__name__)
 BATCH = 500
 # A commit wakes the relay; this look without being woken is for commits of other processes.
 LOOK_SECONDS = 1.0
+# Under load one batch is for all commits since the last; the first commit after a rest is published at once.
+BATCH_PAUSE_SECONDS = 0.05
+# Standing by: until the next look, and until the one that decides, when events wait.
+STAND_BY_SECONDS = 1.0
+DOUBT_SECONDS = 0.25
 # Some transaction that is under way holds the next events back: it ends soon, and nothing may tell us when.
 UNSETTLED_LOOK_SECONDS = 0.02
 FIRST_PAUSE_SECONDS = 0.2
@@ -47,6 +57,14 @@ _MOVE = _move.on_conflict_do_update(
 )
 
 
+class _StandBy(NamedTuple):
+    """Another relay is at work. bookmark: where we saw it. waited: whether events waited then. look_at: on the loop's clock."""
+
+    bookmark: int
+    waited: bool
+    look_at: float
+
+
 class Relay:
     """Publishes the events of every shard of this process."""
 
@@ -56,6 +74,7 @@ class Relay:
         self._reader = reader
         self._committed = asyncio.Event()
         self._settled = {name: SettledSequence(shards.named(name)) for name in shards.names()}
+        self._standing_by: dict[str, _StandBy] = {}
 
     def wake(self, _events: Sequence[Event]) -> None:
         self._committed.set()
@@ -75,23 +94,58 @@ class Relay:
                 continue
             pause = FIRST_PAUSE_SECONDS
             if published == 0:
-                waits = any(settled.is_behind for settled in self._settled.values())
-                await wait_for(self._committed, UNSETTLED_LOOK_SECONDS if waits else LOOK_SECONDS, stop=stop)
+                await self._rest(stop)
+            elif published < BATCH:
+                await wait_for(stop, BATCH_PAUSE_SECONDS)
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Until a commit, or a look without one; who stands by is not woken by commits."""
+        at_work = [name for name in self._settled if name not in self._standing_by]
+        waits = any(self._settled[name].is_behind for name in at_work)
+        seconds = UNSETTLED_LOOK_SECONDS if waits else LOOK_SECONDS
+        if self._standing_by:
+            next_look = min(turn.look_at for turn in self._standing_by.values())
+            seconds = min(seconds, max(0.0, next_look - asyncio.get_running_loop().time()))
+        await wait_for(self._committed if at_work else stop, seconds, stop=stop)
 
     async def publish_waiting(self) -> int:
-        """Publish one batch of each shard; returns how many events that were."""
+        """Publish one batch of each shard that no other relay is at work on; returns how many events that were."""
         await self._bus.prepare()
         published = 0
         for name in self._shards.names():
-            database = self._shards.named(name)
-            begin, waiting = await database.read(self._waiting, await self._settled[name].upto())
-            if waiting:
-                fault_point("before-publish")
-                await self._bus.publish(waiting)
-                fault_point("after-publish")
-                await database.transact(self._move_bookmark, begin, waiting[-1].sequence)
-                published += len(waiting)
+            if name not in self._standing_by or await self._takes_over(name):
+                published += await self._publish(name)
         return published
+
+    async def _publish(self, name: str) -> int:
+        database = self._shards.named(name)
+        begin, waiting = await database.read(self._waiting, await self._settled[name].upto())
+        if not waiting:
+            return 0
+        fault_point("before-publish")
+        await self._bus.publish(waiting)
+        fault_point("after-publish")
+        if not await database.transact(self._move_bookmark, begin, waiting[-1].sequence):
+            await self._look(name)
+        return len(waiting)
+
+    async def _takes_over(self, name: str) -> bool:
+        """Whether the other relay of this shard has stopped working."""
+        before = self._standing_by[name]
+        if asyncio.get_running_loop().time() < before.look_at:
+            return False
+        if await self._look(name) != before.bookmark or not before.waited:
+            return False
+        del self._standing_by[name]
+        return True
+
+    async def _look(self, name: str) -> int:
+        """Stand by from now on; returns where the bookmark is."""
+        bookmark, last = await self._shards.named(name).read(self._standing)
+        seconds = DOUBT_SECONDS if last > bookmark else STAND_BY_SECONDS
+        look_at = asyncio.get_running_loop().time() + seconds
+        self._standing_by[name] = _StandBy(bookmark, last > bookmark, look_at)
+        return bookmark
 
     async def lag(self) -> int:
         """How many sequence numbers the slowest shard's bookmark is behind."""
@@ -102,10 +156,16 @@ class Relay:
         return begin, await read_past(tx, begin, BATCH, upto=upto)
 
     async def _behind(self, tx: Transaction) -> int:
-        return await last_sequence(tx) - await self._bookmark(tx)
+        bookmark, last = await self._standing(tx)
+        return last - bookmark
+
+    async def _standing(self, tx: Transaction) -> tuple[int, int]:
+        return await self._bookmark(tx), await last_sequence(tx)
 
     async def _bookmark(self, tx: Transaction) -> int:
         return await tx.value(_BOOKMARK, {"reader": self._reader}) or 0
 
-    async def _move_bookmark(self, tx: Transaction, begin: int, sequence: int) -> None:
-        await tx.run(_MOVE, {"reader": self._reader, "from_sequence": begin, "sequence": sequence})
+    async def _move_bookmark(self, tx: Transaction, begin: int, sequence: int) -> bool:
+        """False when it was no longer where it had been."""
+        values = {"reader": self._reader, "from_sequence": begin, "sequence": sequence}
+        return await tx.run(_MOVE, values) == 1
