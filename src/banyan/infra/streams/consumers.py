@@ -273,7 +273,7 @@ class ConsumerRunner:
         fresh: list[Event] = []
         for event in wanted:
             key = (event.user_id, event.stream)
-            if event.position > moved.get(key, reached.get(key, 0)):
+            if event.position > (moved.get(key) or reached.get(key) or 0):
                 moved[key] = event.position
                 fresh.append(event)
         if not fresh:

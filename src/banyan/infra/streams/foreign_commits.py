@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, select, text
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop, wait_for
-from banyan.infra.streams.log import last_sequence, read_past
+from banyan.infra.streams.log import last_sequence, read_chosen
 from banyan.infra.streams.settled import SettledSequence
 from banyan.infra.streams.tables import events as event_rows
 from banyan.kernel.errors import Unavailable
@@ -36,8 +36,10 @@ MOST_OWN = 100_000
 # "The integer values returned by two invocations of PRAGMA data_version from the same connection will be different if
 # changes were committed to the database by any other connection in the interim" (sqlite.org/pragma.html).
 _DATA_VERSION = text("PRAGMA data_version")
-_IDS = select(event_rows.c.id).where(
-    event_rows.c.sequence > bindparam("after"), event_rows.c.sequence <= bindparam("upto")
+_IDS = (
+    select(event_rows.c.sequence, event_rows.c.id)
+    .where(event_rows.c.sequence > bindparam("after"), event_rows.c.sequence <= bindparam("upto"))
+    .order_by(event_rows.c.sequence)
 )
 
 
@@ -135,9 +137,7 @@ class ForeignCommits:
             if self._shards.named(name).present is database:
                 raise
             return 0  # it was exchanged, and closed, while we asked it; the next look is at the other one
-        told = 0
-        if before is not None and await self._is_news(name, before, mark):
-            told = await self._tell(name, before.sequence, mark.sequence)
+        told = 0 if before is None else await self._tell(name, await self._news(name, before, mark))
         self._marks[name] = mark
         return told
 
@@ -149,27 +149,24 @@ class ForeignCommits:
             version, sequence = 0, await self._settled[name].upto()
         return _Mark(database, version, max(sequence, before.sequence if before else 0))
 
-    async def _is_news(self, name: str, before: _Mark, mark: _Mark) -> bool:
-        if mark.database.commits_in_order:
-            return (mark.database, mark.data_version) != (before.database, before.data_version)
-        return await self._others_wrote(name, before.sequence, mark.sequence)
+    async def _news(self, name: str, before: _Mark, mark: _Mark) -> list[int]:
+        """The sequence numbers of what others committed since the last look; our own too where we cannot tell them apart."""
+        unchanged = mark.database.commits_in_order and (mark.database, mark.data_version) == (
+            before.database,
+            before.data_version,
+        )
+        if unchanged or before.sequence == mark.sequence:
+            return []
+        between = await self._shards.named(name).read(_between, before.sequence, mark.sequence)
+        others = [sequence for sequence, event_id in between if event_id not in self._own]
+        self._own.difference_update(event_id for _, event_id in between)
+        return others
 
-    async def _others_wrote(self, shard: str, after: int, upto: int) -> bool:
-        if after == upto:
-            return False
-        ids = await self._shards.named(shard).read(_ids_between, after, upto)
-        others = ids - self._own
-        self._own -= ids
-        return bool(others)
-
-    async def _tell(self, shard: str, after: int, upto: int) -> int:
+    async def _tell(self, shard: str, sequences: Sequence[int]) -> int:
         events: list[Event] = []
-        while after < upto:
-            page = await self._shards.named(shard).read(read_past, after, READ_BATCH, upto=upto)
-            if not page:
-                break  # erased meanwhile
-            after = page[-1].sequence
-            events += page
+        for start in range(0, len(sequences), READ_BATCH):
+            chosen = sequences[start : start + READ_BATCH]
+            events += await self._shards.named(shard).read(read_chosen, chosen)
         # All at once: a stream of which only the beginning was told would seem to be shorter than it is.
         if events:
             await self._shards.hear(events)
@@ -185,5 +182,5 @@ async def _version_and_sequence(tx: Transaction) -> tuple[int, int]:
     return await tx.value(_DATA_VERSION), await last_sequence(tx)
 
 
-async def _ids_between(tx: Transaction, after: int, upto: int) -> set[str]:
-    return {row["id"] for row in await tx.all(_IDS, {"after": after, "upto": upto})}
+async def _between(tx: Transaction, after: int, upto: int) -> list[tuple[int, str]]:
+    return [(row["sequence"], row["id"]) for row in await tx.all(_IDS, {"after": after, "upto": upto})]

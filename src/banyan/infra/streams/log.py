@@ -56,6 +56,8 @@ _PAST_SEQUENCE = (
     .order_by(events.c.sequence)
     .limit(bindparam("limit"))
 )
+_chosen = batch("sequences", events.c.sequence).subquery()
+_CHOSEN = select(events).join(_chosen, events.c.sequence == _chosen.c.sequence).order_by(events.c.sequence)
 _LAST_SEQUENCE = select(func.coalesce(func.max(events.c.sequence), 0))
 _ERASE = delete(events).where(
     events.c.user_id == bindparam("user_id"),
@@ -185,6 +187,12 @@ async def read_past(tx: Transaction, sequence: int, limit: int, *, upto: int = N
     upto: no further than this; past what is settled (streams/settled.py) an event may still come in between.
     """
     rows = await tx.all(_PAST_SEQUENCE, {"after": sequence, "upto": upto, "limit": limit})
+    return [from_row(row) for row in rows]
+
+
+async def read_chosen(tx: Transaction, sequences: Sequence[int]) -> list[Event]:
+    """Events of the whole shard by their sequence numbers, in that order; those that were erased are left out."""
+    rows = await tx.all(_CHOSEN, {"sequences": as_json([[sequence] for sequence in sequences])})
     return [from_row(row) for row in rows]
 
 
