@@ -41,9 +41,9 @@ def new_id() -> str:
     """
     ms, counter = _sequence.take()
     tail = int.from_bytes(os.urandom(8)) & 0x3FFFFFFFFFFFFFFF
-    value = (ms << 80) | (0x7 << 76) | (counter << 64) | (0b10 << 62) | tail
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    # In two halves: numbers of 64 bits are quicker than one of 128.
+    high, low = f"{ms << 16 | 0x7000 | counter:016x}", f"{0b10 << 62 | tail:016x}"
+    return f"{high[:8]}-{high[8:12]}-{high[12:]}-{low[:4]}-{low[4:]}"
 
 
 def is_id(text: str) -> bool:

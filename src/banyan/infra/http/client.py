@@ -8,6 +8,8 @@ from ipaddress import ip_address, ip_network
 from starlette.types import Scope
 
 KNOWN_ADDRESSES = 4096
+KNOWN_HOSTS = 256
+_WEB_SCHEMES = {"ws": "http", "wss": "https"}
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -21,7 +23,12 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 def base_url_of(scope: Scope) -> str:
     """`http://host:port` as the client wrote it; the socket's own address when it wrote none that is plain."""
-    host = header(scope["headers"], b"host") or b""
+    return _base_url(scope["scheme"], header(scope["headers"], b"host") or b"", scope.get("server"))
+
+
+# Everybody writes one of a few.
+@lru_cache(KNOWN_HOSTS)
+def _base_url(scheme: str, host: bytes, server: tuple[str, int | None] | None) -> str:
     text = host.decode("latin-1")
     if (
         not text
@@ -29,10 +36,9 @@ def base_url_of(scope: Scope) -> str:
         or not all(c.isalnum() or c in ".-:[]_" for c in text)
         or not text.isascii()
     ):
-        server = scope.get("server") or ("localhost", None)
-        text = f"{server[0]}:{server[1]}" if server[1] else server[0]
-    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-    return f"{scheme}://{text}"
+        name, port = server or ("localhost", None)
+        text = f"{name}:{port}" if port else name
+    return f"{_WEB_SCHEMES.get(scheme, scheme)}://{text}"
 
 
 class ClientAddress:

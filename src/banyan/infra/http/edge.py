@@ -17,6 +17,7 @@ from banyan.infra.http.hot import Answer, Headers, HotRequest, LeanHandler
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import Failure, problem
 from banyan.infra.http.receive import ClientGone, limited
+from banyan.infra.http.whole_answer import write_whole
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter, refused
 from banyan.infra.telemetry.log import get_logger
 from banyan.infra.telemetry.metrics import HttpMetrics
@@ -74,8 +75,7 @@ class Edge:
         started = time.perf_counter()
         if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"].rstrip("/") not in ENDLESS:
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        headers = scope["headers"]
-        traceparent = header(headers, b"traceparent")
+        traceparent = header(scope["headers"], b"traceparent")
         continue_trace(traceparent.decode("latin-1") if traceparent else None)
         scope["banyan.gate"] = self._gate
         self._addresses.apply(scope)
@@ -194,6 +194,8 @@ async def _send(answer: Answer, scope: Scope, send: Send) -> None:
     headers = _completed(list(answer.headers), scope)
     if answer.status != 304:
         headers.append((b"content-length", b"%d" % len(answer.body)))
+    if write_whole(send, answer.status, headers, answer.body):
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

@@ -8,9 +8,14 @@ half an answer. Sent together they arrive together, for one call in place of two
 import asyncio
 from typing import Any
 
+HEAD_END = b"\r\n\r\n"
+
 
 class OneWrite:
-    """A transport that holds what is written until something follows, at the latest until the next turn of the event loop."""
+    """A transport that holds what is written until something follows, at the latest until the next turn of the event loop.
+
+    Only a head is held, which ends with an empty line: what holds a body needs nothing to follow it.
+    """
 
     __slots__ = ("_held", "_loop", "_transport", "is_closing", "pause_reading", "resume_reading")
 
@@ -31,7 +36,10 @@ class OneWrite:
             together = self._held + data
             self._held = b""
             self._transport.write(together)
-        elif data:
+        elif data[-4:] != HEAD_END:
+            if data:
+                self._transport.write(data)
+        else:
             self._held = data
             self._loop.call_soon(self._flush)
 

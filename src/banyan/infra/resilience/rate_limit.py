@@ -8,9 +8,9 @@ import heapq
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from banyan.kernel.errors import RateLimited
 
@@ -42,18 +42,16 @@ class Rate:
     limit: int
     per: timedelta
     burst: int = 0
+    interval_ns: int = field(init=False, repr=False, compare=False)
+    """Nanoseconds until room for one more is back; rounded up, so never faster than said."""
 
     def __post_init__(self) -> None:
         if self.burst == 0:
             object.__setattr__(self, "burst", self.limit)
         if self.limit < 1 or self.burst < 1 or self.per <= timedelta(0):
             raise ValueError("a rate needs a limit, a time and a burst above zero")
-
-    @property
-    def interval_ns(self) -> int:
-        """Nanoseconds until room for one more is back; rounded up, so never faster than said."""
         per_ns = self.per // timedelta(microseconds=1) * 1000
-        return -(-per_ns // self.limit)
+        object.__setattr__(self, "interval_ns", -(-per_ns // self.limit))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -72,8 +70,7 @@ class Rate:
         return f"{self.limit}/{self.per / timedelta(seconds=1):g}s{burst}"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer, and what the `RateLimit` and `Retry-After` headers say.
 
     remaining: how many more would be allowed now. reset_after_seconds: until the whole burst is back.

@@ -1,0 +1,44 @@
+"""A whole answer, written at once.
+
+An ASGI application tells its server the head of an answer and its body one after another, and uvicorn looks at every header of it by
+two regular expressions, and again for those that it acts upon. For an answer that is ready, with its length, it is enough to write it.
+Only where the edge speaks with uvicorn itself: whoever has put a `send` of their own in between (CORS, a HEAD, the last answers of a
+server that drains) is told in the ordinary way, and so is a client that reads slowly or has gone.
+"""
+
+from starlette.types import Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from banyan.infra.http.hot import Headers
+
+
+def write_whole(send: Send, status: int, headers: Headers, body: bytes) -> bool:
+    """Write the answer to a request that is not answered yet; False when it has to be sent in the ordinary way.
+
+    headers: all of them, with lower-case names; of the connection it says nothing.
+    """
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle or cycle.response_started:
+        return False
+    if cycle.disconnected or cycle.flow.write_paused or cycle.access_log or cycle.transport.is_closing():
+        return False
+    lines = [STATUS_LINE[status]]
+    for name, value in cycle.default_headers:
+        lines += (name, b": ", value, b"\r\n")
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    if not cycle.keep_alive:
+        lines.append(b"connection: close\r\n")
+    head = b"".join(lines)
+    # No value may end its line: what came from a client would be a header of its own. uvicorn says so, and refuses.
+    ends = 1 + len(cycle.default_headers) + len(headers) + (not cycle.keep_alive)
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        return False
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.transport.write(b"%b\r\n%b" % (head, body))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True

@@ -1,0 +1,79 @@
+"""An answer is written at once only where nothing can go wrong by it."""
+
+import logging
+from typing import Any
+
+import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from banyan.infra.http.whole_answer import write_whole
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+class Flow:
+    write_paused = False
+
+
+class Event:
+    def set(self) -> None: ...
+
+
+def cycle_on(transport: Transport, **options: Any) -> RequestResponseCycle:
+    logger = logging.getLogger("test")
+    fields: dict[str, Any] = {
+        "scope": {"method": "GET"},
+        "transport": transport,
+        "flow": Flow(),
+        "logger": logger,
+        "access_logger": logger,
+        "access_log": False,
+        "default_headers": [(b"date", b"now")],
+        "message_event": Event(),
+        "expect_100_continue": False,
+        "keep_alive": True,
+        "on_response": lambda: None,
+    }
+    return RequestResponseCycle(**(fields | options))
+
+
+def test_head_and_body_are_one_write() -> None:
+    transport = Transport()
+    cycle = cycle_on(transport)
+    assert write_whole(cycle.send, 200, [(b"content-length", b"2")], b"ok")
+    assert transport.written == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\nok"
+    assert cycle.response_complete
+    assert not write_whole(cycle.send, 200, [], b""), "it is answered"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: x=1", b"a\nb", b"a\rb", b"a\0b"])
+def test_a_value_that_would_end_its_line_is_left_to_the_server_to_refuse(value: bytes) -> None:
+    transport = Transport()
+    assert not write_whole(cycle_on(transport).send, 200, [(b"link", value)], b"")
+    assert transport.written == b""
+
+
+def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    transport, flow = Transport(), Flow()
+    flow.write_paused = True
+    assert not write_whole(cycle_on(transport, flow=flow).send, 200, [], b"")
+    assert transport.written == b""
+
+
+async def test_a_send_of_somebody_in_between_is_not_passed_by() -> None:
+    async def send(message: Any) -> None: ...
+
+    assert not write_whole(send, 200, [], b"")
