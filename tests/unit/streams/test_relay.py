@@ -171,7 +171,7 @@ async def test_it_takes_over_when_the_other_one_stops(shards: Shards, monkeypatc
 async def test_who_stands_by_is_not_woken_by_commits(shards: Shards, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(relay_module, "STAND_BY_SECONDS", 3600.0)
     monkeypatch.setattr(relay_module, "DOUBT_SECONDS", 3600.0)
-    monkeypatch.setattr(relay_module, "BATCH_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(relay_module, "LONGEST_BATCH_REST_SECONDS", 0.0)
     at_work = Relay(shards, Bus())
     bus = BetweenBatches(at_work)
     relay = Relay(shards, bus)

@@ -36,8 +36,10 @@ log = get_logger(__name__)
 BATCH = 500
 # A commit wakes the relay; this look without being woken is for commits of other processes.
 LOOK_SECONDS = 1.0
-# Under load one batch is for all commits since the last; the first commit after a rest is published at once.
-BATCH_PAUSE_SECONDS = 0.05
+# Under load one batch is for all commits since the last; the first commit after a rest is published at once. It rests so many
+# times as long as a batch took, so that many small batches never take more than a quarter of the time.
+BATCH_REST = 3.0
+LONGEST_BATCH_REST_SECONDS = 0.05
 # Standing by: until the next look, and until the one that decides, when events wait.
 STAND_BY_SECONDS = 1.0
 DOUBT_SECONDS = 0.25
@@ -84,6 +86,7 @@ class Relay:
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
             self._committed.clear()
+            began = asyncio.get_running_loop().time()
             try:
                 published = await self.publish_waiting()
             except RetryLater as error:
@@ -96,7 +99,8 @@ class Relay:
             if published == 0:
                 await self._rest(stop)
             elif published < BATCH:
-                await wait_for(stop, BATCH_PAUSE_SECONDS)
+                took = asyncio.get_running_loop().time() - began
+                await wait_for(stop, min(BATCH_REST * took, LONGEST_BATCH_REST_SECONDS))
 
     async def _rest(self, stop: asyncio.Event) -> None:
         """Until a commit, or a look without one; who stands by is not woken by commits."""
