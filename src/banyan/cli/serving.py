@@ -105,9 +105,10 @@ def _run(target: str, *, migrate_first: bool) -> None:
     # Importing makes a hundred thousand objects and no garbage: collecting meanwhile costs a tenth of the start.
     gc.disable()
 
-    from banyan.cli.migrate import upgrade
-    from banyan.cli.runtime import load_settings, require_migrated
-    from banyan.infra.db.data_lock import DataLock
+    with hidden("rich"):
+        from banyan.cli.migrate import upgrade
+        from banyan.cli.runtime import load_settings, require_migrated
+        from banyan.infra.db.data_lock import DataLock
 
     settings = load_settings()
     databases_of = _known_target(target).databases_of
@@ -285,11 +286,12 @@ async def _running(
 def _settle_promotion(settings: "Settings") -> None:
     """Bring to its end what a promotion has left that was interrupted; refuse a database that is not the true one."""
     from banyan.infra.db.promotion_record import read_record
-    from banyan.promotion.errors import Refused
-    from banyan.promotion.start import settle
 
     if settings.database_url is None and read_record(settings.database_path) is None:
         return
+    from banyan.promotion.errors import Refused
+    from banyan.promotion.start import settle
+
     try:
         asyncio.run(settle(settings))
     except Refused as error:

@@ -33,12 +33,24 @@ def schema_of(path: Path) -> dict[str, str]:
 
 def test_migrating_an_empty_file_makes_the_tables_of_the_code(tmp_path: Path) -> None:
     migrated, declared = tmp_path / "migrated.sqlite3", tmp_path / "declared.sqlite3"
-    assert migrate.upgrade(migrated)
+    migrate.upgrade_step_by_step(migrated)
     engine = create_engine(f"sqlite:///{declared}")
     metadata.create_all(engine)
     engine.dispose()
     assert len(schema_of(declared)) > 20
     assert schema_of(migrated) == schema_of(declared)
+
+
+def test_the_tables_of_a_first_start_are_those_of_all_migrations(tmp_path: Path) -> None:
+    stepwise, at_once = tmp_path / "stepwise.sqlite3", tmp_path / "at_once.sqlite3"
+    migrate.upgrade_step_by_step(stepwise)
+    migrate.upgrade(at_once)
+    with closing(sqlite3.connect(stepwise)) as former, closing(sqlite3.connect(at_once)) as new:
+        assert list(new.iterdump()) == list(former.iterdump()), "run scripts/newest_tables.py"
+        for setting in ("journal_mode", "page_size", "auto_vacuum", "user_version"):
+            assert (
+                new.execute(f"PRAGMA {setting}").fetchone() == former.execute(f"PRAGMA {setting}").fetchone()
+            )
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ A database is named by the path of a SQLite file or by the URL of a PostgreSQL d
 """
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+# What all migrations together make of an empty SQLite file; scripts/newest_tables.py writes it, a test compares.
+NEWEST_TABLES = MIGRATIONS / "newest.sqlite.sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ def upgrade(database: Path | str) -> bool:
     """
     if status(database).is_current:
         return False
+    if isinstance(database, Path) and _is_empty(database):
+        _make_newest(database)
+    # With a migration that is not in those tables yet, as while it is being written, its step follows.
+    if not status(database).is_current:
+        upgrade_step_by_step(database)
+    return True
+
+
+def upgrade_step_by_step(database: Path | str) -> None:
+    """Run each pending migration, of an empty database too."""
     # Imported here: Alembic and the SQLAlchemy engine take a third of a second that most starts need not spend.
     from alembic import command
     from alembic.config import Config
@@ -51,7 +64,22 @@ def upgrade(database: Path | str) -> bool:
     if isinstance(database, Path):
         database.parent.mkdir(parents=True, exist_ok=True)
     command.upgrade(config, "head")
-    return True
+
+
+def _is_empty(path: Path) -> bool:
+    if not path.exists():
+        return True
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+
+
+def _make_newest(path: Path) -> None:
+    """All tables at once, in one transaction: the first start of a new installation need not live through our history."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.executescript(NEWEST_TABLES.read_text("utf-8"))
 
 
 def _revision_of_file(path: Path) -> str | None:

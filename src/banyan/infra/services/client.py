@@ -8,9 +8,8 @@ Every operation may be repeated: it only reads, or it names what it does by an i
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from pydantic_core import from_json, to_json
 
 from banyan.infra.auth.service_tokens import PROOF_HEADER, TOKEN_HEADER, ServiceTokens
@@ -19,6 +18,9 @@ from banyan.infra.resilience.breaker import Breaker, CircuitOpen
 from banyan.infra.resilience.retry_budget import RetryBudget
 from banyan.infra.telemetry.trace import current_traceparent
 from banyan.kernel.errors import BanyanError, Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
 
 # Of a service's connections: the callers of one process share them.
 MOST_CONNECTIONS = 32
@@ -33,6 +35,10 @@ class ServiceClient:
     """
 
     def __init__(self, name: str, url: str, tokens: ServiceTokens, *, timeout: timedelta) -> None:
+        # Imported here: a process that serves every module asks no service, and need not have it in memory.
+        import aiohttp
+
+        self._http = aiohttp
         self._name = name
         self._url = url
         self._tokens = tokens
@@ -93,7 +99,7 @@ class ServiceClient:
             async with self._connected().post(self._url + path, data=body, headers=headers) as answer:
                 status, content = answer.status, await answer.read()
                 proof = answer.headers.get(PROOF_HEADER)
-        except (aiohttp.ClientError, OSError) as error:
+        except (self._http.ClientError, OSError) as error:
             raise Unavailable(f"The service {self._name} does not answer.") from error
         if not self._tokens.is_proven(proof, call_id, status, content):
             # A gateway that has no replica to send it to, or somebody who is none of ours.
@@ -102,11 +108,11 @@ class ServiceClient:
             raise Unavailable(f"The service {self._name} cannot answer at the moment.")
         return status, content
 
-    def _connected(self) -> aiohttp.ClientSession:
+    def _connected(self) -> "aiohttp.ClientSession":
         if self._session is None:
             # The deadline is ours: aiohttp's own of five minutes would only hide a missing one.
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
-                timeout=aiohttp.ClientTimeout(total=None),
+            self._session = self._http.ClientSession(
+                connector=self._http.TCPConnector(limit=MOST_CONNECTIONS),
+                timeout=self._http.ClientTimeout(total=None),
             )
         return self._session
