@@ -225,6 +225,9 @@ class Settings(BaseSettings):
     )
     rate_limit_register: str = Field("6000/minute", description="Registrations from one address.")
     live_max_per_user: int = Field(50, ge=1, description="Open event streams and sockets of one user.")
+    live_max_per_address: int = Field(
+        5000, ge=1, description="Open event streams and sockets from one network address."
+    )
     live_replay_limit: int = Field(
         1000,
         ge=1,

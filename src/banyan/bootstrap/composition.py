@@ -157,7 +157,12 @@ def _capabilities(
         unix_seconds=time.time if isinstance(clock, SystemClock) else lambda: clock.now().timestamp(),
     )
     revocations = Revocations()
-    live = LiveHub(sources, replay_limit=settings.live_replay_limit, max_per_user=settings.live_max_per_user)
+    live = LiveHub(
+        sources,
+        replay_limit=settings.live_replay_limit,
+        max_per_user=settings.live_max_per_user,
+        max_per_address=settings.live_max_per_address,
+    )
     first = next(iter(databases.values()))
     box, tasks = SecretBox(secret), task_broker(settings)
     common = Capabilities(

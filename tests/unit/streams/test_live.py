@@ -10,16 +10,8 @@ from tests.support.databases import opened_shards
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
-from banyan.infra.streams.live import (
-    BUFFERED_EVENTS,
-    Cursor,
-    InvalidCursor,
-    LiveHub,
-    Message,
-    Subscription,
-    format_cursor,
-    parse_cursor,
-)
+from banyan.infra.streams.live import BUFFERED_EVENTS, LiveHub, Message, Subscription
+from banyan.infra.streams.live_cursor import Cursor, InvalidCursor, format_cursor, parse_cursor
 from banyan.infra.streams.log import EventLog, read_past
 from banyan.infra.streams.positions import ProcessPositions
 from banyan.infra.streams.sources import LocalStream
@@ -54,12 +46,10 @@ class Listener:
     def __init__(self, hub: LiveHub, subscription: Subscription, since: Cursor | None) -> None:
         self.hub = hub
         self.subscription = subscription
-        self.messages = hub.messages(subscription, since, idle_seconds=60)
+        self.messages = hub.messages(subscription, since)
 
     async def next(self) -> Message:
-        message = await asyncio.wait_for(anext(self.messages), 10)
-        assert message is not None
-        return message
+        return await asyncio.wait_for(anext(self.messages), 10)
 
     async def take(self, count: int) -> list[Message]:
         return [await self.next() for _ in range(count)]
@@ -375,19 +365,20 @@ async def test_nothing_is_left_of_a_closed_stream(shards: Shards):
     await world.happen()
     assert not subscription.buffered
     assert not world.hub._by_user
+    assert not world.hub._of_address
 
 
-async def test_when_nothing_happens_it_says_so(shards: Shards):
-    world = World(shards)
-    messages = world.hub.messages(world.hub.open("ada", "s"), None, idle_seconds=0.01)
-    first = await anext(messages)
-    assert first is not None
-    assert await anext(messages) is None
-    assert await anext(messages) is None
-    await world.happen()
-    told = await anext(messages)
-    assert told is not None
-    assert told.kind == "event"
+async def test_one_address_may_not_have_too_many_streams(shards: Shards):
+    world = World(shards, max_per_address=2)
+    first = world.hub.open("ada", "s", "192.0.2.1")
+    world.hub.open("bob", "s", "192.0.2.1")
+    with pytest.raises(RateLimited):
+        world.hub.open("eve", "s", "192.0.2.1")
+    world.hub.open("eve", "s", "192.0.2.2")
+    world.hub.close(first)
+    world.hub.close(first)  # twice is fine
+    world.hub.open("eve", "s", "192.0.2.1")
+    assert world.hub.open_streams == 3
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,9 @@ class Edge:
         handler = self._hot.get((scope["method"], scope["path"]))
         if handler is not None:
             answer = await self._answer_hot(handler, scope, limited(receive, self._max_body_bytes))
+            if answer.stream is not None:
+                await answer.stream.serve(_head(answer, scope), receive, send)
+                return  # how long a stream was open says nothing about how fast we are
             await _send(answer, scope, send)
             self._metrics.observe(scope["method"], scope["path"].rstrip("/"), answer.status, started)
             return
@@ -135,7 +138,7 @@ class Edge:
         if answer is not None and not status:
             status = answer.status
             await _send(answer, scope, send)
-        if not streams:  # how long a stream was open says nothing about how fast we are
+        if not streams:  # as above
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.observe(scope["method"], route, status, started)
 
@@ -190,13 +193,18 @@ def _completed(headers: Headers, scope: Scope) -> Headers:
     return headers
 
 
-async def _send(answer: Answer, scope: Scope, send: Send) -> None:
+def _head(answer: Answer, scope: Scope) -> Message:
     headers = _completed(list(answer.headers), scope)
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def _send(answer: Answer, scope: Scope, send: Send) -> None:
+    head = _head(answer, scope)
     if answer.status != 304:
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-    if write_whole(send, answer.status, headers, answer.body):
+        head["headers"].append((b"content-length", b"%d" % len(answer.body)))
+    if write_whole(send, answer.status, head["headers"], answer.body):
         return
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send(head)
     await send({"type": "http.response.body", "body": answer.body})
 
 

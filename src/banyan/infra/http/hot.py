@@ -6,10 +6,10 @@ and, without routing or middleware, from the edge (`edge.py`). See docs/decision
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from banyan.infra.auth.principal import Principal
 from banyan.infra.http.receive import read_body
@@ -20,10 +20,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 JSON = (b"content-type", b"application/json")
 
 
+class Stream(Protocol):
+    """A body that comes about as time goes by."""
+
+    async def serve(self, head: Message, receive: Receive, send: Send) -> None:
+        """Send the head of the answer, then the body, until it is over or the client has gone."""
+        ...
+
+
 class Answer(NamedTuple):
+    """stream: what takes the place of the body."""
+
     status: int
     headers: Headers
     body: bytes = b""
+    stream: Stream | None = None
 
 
 class HotRequest:

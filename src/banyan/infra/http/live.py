@@ -1,33 +1,40 @@
 """Live updates over HTTP: Server-Sent Events and a WebSocket, with the same messages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
+from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Header, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Message as ASGIMessage
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Scope
 
 from banyan.infra.auth.principal import Principal
 from banyan.infra.http.access import Caller, Gate
+from banyan.infra.http.event_stream import (
+    SEND_TIMEOUT_SECONDS,
+    EventStream,
+    EventStreams,
+    content_of,
+    name_of,
+)
+from banyan.infra.http.hot import Answer, HotRequest, served_by
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import ProblemResponse
 from banyan.infra.http.route import problems, router
-from banyan.infra.streams.live import Cursor, LiveHub, Message, Subscription, parse_cursor
-from banyan.infra.telemetry.log import get_logger
+from banyan.infra.streams.live import LiveHub, Subscription
+from banyan.infra.streams.live_cursor import Cursor, parse_cursor
 from banyan.kernel.errors import BanyanError, Forbidden, Unauthenticated
 
-log = get_logger(__name__)
-
-HEARTBEAT_SECONDS = 15.0
-RETRY_MILLISECONDS = 2000
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
 # RFC 6455, section 7.4: 1001 is "going away"; 4000–4999 are an application's own.
 CLOSE_CODES = {"revoked": 4401, "expired": 4401, "draining": 1001}
 TRY_AGAIN_LATER = 1013
-# A client that takes nothing for so long is gone, or might as well be; it resumes from its cursor when it is back.
-SEND_TIMEOUT_SECONDS = 20.0
 
 RedeemTicket = Callable[[str], Awaitable[Principal]]
 """The principal of a single-use ticket, which is used up by this. Raises Unauthenticated."""
@@ -35,6 +42,12 @@ RedeemTicket = Callable[[str], Awaitable[Principal]]
 
 def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> APIRouter:
     api = router("live")
+    streams = EventStreams(hub)
+
+    async def open_stream(request: HotRequest) -> Answer:
+        since = _cursor(_since(request), hub)
+        subscription = _open(hub, request.scope, request.principal)
+        return Answer(200, STREAM_HEADERS, stream=await EventStream.begin(streams, subscription, since))
 
     @api.get(
         "/events",
@@ -48,22 +61,19 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
             **problems(401),
         },
     )
+    @served_by(open_stream)
     async def stream_events(
-        request: Request,
-        caller: Caller,
+        _caller: Caller,
         since: Annotated[str | None, Query(description="A cursor to continue from.", max_length=200)] = None,
         last_event_id: Annotated[
             str | None, Header(description="The same, as browsers send it.", max_length=200)
         ] = None,
-    ) -> Response:
+    ) -> None:
         """Everything that changes for the caller, from now or from a cursor on, each once and in order.
 
         The first message is `ready` (or `reset`, when the log does not reach back to the cursor: load everything again).
         Each message's `id` is the cursor to continue from.
         """
-        start = _cursor(last_event_id or since, hub)
-        subscription = _open(hub, request.scope["banyan.gate"], caller)
-        return EventStream(_as_sse(hub, subscription, start), hub, subscription)
 
     @api.websocket("/ws")
     async def socket(websocket: WebSocket, ticket: str | None = None, since: str | None = None) -> None:
@@ -71,7 +81,7 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
             _check_origin(websocket, origins)
             principal = await _who(websocket, ticket, redeem_ticket)
             start = _cursor(since, hub)
-            subscription = _open(hub, websocket.scope["banyan.gate"], principal)
+            subscription = _open(hub, websocket.scope, principal)
         except BanyanError as error:
             await websocket.send_denial_response(ProblemResponse(error))
             return
@@ -84,33 +94,11 @@ def live_router(hub: LiveHub, redeem_ticket: RedeemTicket, origins: Origins) -> 
     return api
 
 
-class EventStream(StreamingResponse):
-    """Closes its subscription however it ends, and gives up on a client that takes nothing any more."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, content: AsyncIterator[bytes], hub: LiveHub, subscription: Subscription) -> None:
-        super().__init__(content, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        self._hub = hub
-        self._subscription = subscription
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: ASGIMessage) -> None:
-            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                await send(message)
-
-        try:
-            await super().__call__(scope, receive, send_in_time)
-        except TimeoutError:
-            log.info("stream_dropped", reason="slow", session_id=self._subscription.session_id)
-        finally:
-            self._hub.close(self._subscription)
-
-
-def _open(hub: LiveHub, gate: Gate, principal: Principal) -> Subscription:
+def _open(hub: LiveHub, scope: Scope, principal: Principal) -> Subscription:
     """Begin to listen. Raises Unauthenticated when the session has ended since its token was looked at: nobody would
     end a stream that began to listen after that."""
-    subscription = hub.open(principal.user_id, principal.session_id)
+    gate: Gate = scope["banyan.gate"]
+    subscription = hub.open(principal.user_id, principal.session_id, scope["banyan.address"])
     try:
         gate.refuse_revoked(principal)
     except Unauthenticated:
@@ -123,33 +111,24 @@ def _cursor(text: str | None, hub: LiveHub) -> Cursor | None:
     return None if text is None else parse_cursor(text, hub.streams)
 
 
-async def _as_sse(hub: LiveHub, subscription: Subscription, since: Cursor | None) -> AsyncIterator[bytes]:
-    # With the first message, not before it: some clients take a lone `retry` for an empty message.
-    retry = b"retry: %d\n" % RETRY_MILLISECONDS
-    async for message in hub.messages(subscription, since, idle_seconds=HEARTBEAT_SECONDS):
-        if message is None:
-            yield b": still here\n\n"
-        else:
-            yield retry + b"id: %s\nevent: %s\ndata: %s\n\n" % (
-                message.cursor.encode(),
-                _name(message).encode(),
-                to_json(_content(message)),
-            )
-            retry = b""
+def _since(request: HotRequest) -> str | None:
+    header = request.header(b"last-event-id")
+    if header is not None:
+        return header.decode("latin-1")
+    return dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)).get("since")
 
 
 async def _talk(websocket: WebSocket, hub: LiveHub, subscription: Subscription, since: Cursor | None) -> None:
     """Send until either side ends. Clients need not send anything; what they send is read and dropped."""
     listener = asyncio.create_task(_until_gone(websocket, subscription))
     try:
-        async for message in hub.messages(subscription, since, idle_seconds=HEARTBEAT_SECONDS):
-            if message is None:
-                continue  # the server's own pings keep the connection alive
+        # The server's own pings keep the connection alive.
+        async for message in hub.messages(subscription, since):
             if message.kind == "bye":
                 if message.reason != "gone":
                     await websocket.close(CLOSE_CODES.get(message.reason or "", 1000), message.reason)
                 return
-            content = {"event": _name(message), "cursor": message.cursor, **_content(message)}
+            content = {"event": name_of(message), "cursor": message.cursor, **content_of(message)}
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await websocket.send_text(to_json(content).decode())
     except (WebSocketDisconnect, RuntimeError, TimeoutError):
@@ -184,21 +163,3 @@ def _check_origin(websocket: WebSocket, origins: Origins) -> None:
     origin = websocket.headers.get("origin")
     if origin is not None and not origins.allows(origin, websocket.scope["banyan.base_url"]):
         raise Forbidden("Sockets may not be opened from this site; see BANYAN_ALLOWED_ORIGINS.")
-
-
-def _name(message: Message) -> str:
-    return message.event.type if message.event is not None else message.kind
-
-
-def _content(message: Message) -> dict[str, object]:
-    event = message.event
-    if event is None:
-        return {"reason": message.reason} if message.reason else {}
-    return {
-        "stream": event.stream,
-        "position": event.position,
-        "type": event.type,
-        "subject": event.subject,
-        "data": event.data,
-        "at": event.at,
-    }

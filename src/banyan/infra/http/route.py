@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from banyan.infra.http.hot import HotRequest, lean_handler_of
+from banyan.infra.http.hot import Answer, HotRequest, Stream, lean_handler_of
 from banyan.infra.http.json_body import read_json, require_json
 from banyan.infra.http.problems import Problem
 
@@ -33,11 +34,13 @@ class BanyanRoute(APIRoute):
 
             async def handle_lean(request: Request) -> Response:
                 principal = await request.scope["banyan.gate"].admit(request.headers.get("authorization"))
-                status, headers, body = await lean(HotRequest(request.scope, request.receive, principal))
-                response = Response(body, status)
-                response.raw_headers = list(headers)
-                if status != 304:
-                    response.raw_headers.append((b"content-length", b"%d" % len(body)))
+                answer = await lean(HotRequest(request.scope, request.receive, principal))
+                if answer.stream is not None:
+                    return _Streamed(answer, answer.stream)
+                response = Response(answer.body, answer.status)
+                response.raw_headers = list(answer.headers)
+                if answer.status != 304:
+                    response.raw_headers.append((b"content-length", b"%d" % len(answer.body)))
                 return response
 
             return handle_lean
@@ -52,6 +55,19 @@ class BanyanRoute(APIRoute):
             return await ordinary(strict)
 
         return handle
+
+
+class _Streamed(Response):
+    """A stream, as a response of the framework."""
+
+    def __init__(self, answer: Answer, stream: Stream) -> None:
+        super().__init__(status_code=answer.status)
+        self.raw_headers = list(answer.headers)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        await self._stream.serve(head, receive, send)
 
 
 def router(tag: str) -> APIRouter:

@@ -21,6 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from banyan.infra.http import open_files
 from banyan.infra.http.edge import SECURITY_HEADERS
 from banyan.infra.http.one_write import OneWrite
 from banyan.infra.http.problems import problem
@@ -164,6 +165,7 @@ def serve(
 ) -> None:
     """Serve until a signal; returns when everything is closed. Raises what `running` raises at its start."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    open_files.allow_many()
     config = uvicorn.Config(
         app,
         loop="uvloop",

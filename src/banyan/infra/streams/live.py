@@ -1,57 +1,26 @@
 """Live: each subscriber gets every event of its user's streams once and in order, from a cursor on.
 
-A cursor is the vector of positions up to which a subscriber has seen each stream: `todos.12-users.3`. A commit hands
-its events to the subscribers of their user. A subscriber passes on what follows its cursor directly; wherever it finds
-a gap (it has just come, or its buffer ran over) it reads the log. So there is no gap and no repeat, whatever is lost
-on the way.
+A commit hands its events to the subscribers of their user. A subscriber passes on what follows its cursor directly;
+wherever it finds a gap (it has just come, or its buffer ran over) it reads the log. So there is no gap and no repeat,
+whatever is lost on the way.
+
+    open ──▶ begin ──▶ pending ──▶ pending ──▶ … ──▶ close
+              `ready`    events      whenever it is woken
 """
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from banyan.infra.streams.live_cursor import Cursor, format_cursor
 from banyan.infra.streams.sources import StreamSource
-from banyan.kernel.errors import InvalidInput, RateLimited
+from banyan.kernel.errors import RateLimited
 from banyan.kernel.events import Event
 
 BUFFERED_EVENTS = 256
 READ_BATCH = 200
-
-
-class InvalidCursor(InvalidInput):
-    code = "invalid_cursor"
-    detail = "This cursor was not made by this server: leave it out to start from now."
-
-
-Cursor = dict[str, int]
-"""stream → the last position seen; a stream that is left out was seen up to 0."""
-
-
-def format_cursor(cursor: Cursor) -> str:
-    return "-".join(f"{stream}.{cursor[stream]}" for stream in sorted(cursor) if cursor[stream]) or "0"
-
-
-def parse_cursor(text: str, streams: Sequence[str]) -> Cursor:
-    """Raises InvalidCursor."""
-    cursor: Cursor = {}
-    if text == "0":
-        return cursor
-    for part in text.split("-"):
-        stream, dot, digits = part.partition(".")
-        if (
-            not dot
-            or stream not in streams
-            or stream in cursor
-            or not digits.isascii()
-            or not digits.isdigit()
-        ):
-            raise InvalidCursor()
-        if len(digits) > 18:
-            raise InvalidCursor()
-        cursor[stream] = int(digits)
-    return cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +33,31 @@ class Message:
     reason: str | None = None
 
 
+def _nobody() -> None:
+    """Nobody waits for this subscription yet."""
+
+
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One open stream. session_id: whose revocation ends it."""
+    """One open stream; there may be ten thousand, so it is little.
+
+    session_id: whose revocation ends it. cursor: up to where it was told. wake: called whenever there may be something
+    to tell; must not wait.
+    """
 
     user_id: str
     session_id: str
-    buffered: deque[Event] = field(default_factory=deque)
-    signal: asyncio.Event = field(default_factory=asyncio.Event)
+    address: str = ""
+    cursor: Cursor = field(default_factory=dict)
+    # An empty list is a tenth of an empty deque; it is taken whole.
+    buffered: list[Event] = field(default_factory=list)
     overran: bool = False
     ended: str | None = None
+    wake: Callable[[], None] = _nobody
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self.buffered) or self.overran or self.ended is not None
 
     def offer(self, events: Sequence[Event]) -> None:
         """A slow reader's buffer is bounded: past it the events are dropped, and read from the log when it is ready."""
@@ -82,18 +66,19 @@ class Subscription:
             self.overran = True
         else:
             self.buffered.extend(events)
-        self.signal.set()
+        self.wake()
 
     def end(self, reason: str) -> None:
         self.ended = self.ended or reason
-        self.signal.set()
+        self.wake()
 
 
 class LiveHub:
     """The open streams of this process.
 
     sources: the streams that are told live, by name. replay_limit: how many events a resuming subscriber may be behind;
-    past it it is told to reset, which is cheaper for both. max_per_user: open streams of one user.
+    past it it is told to reset, which is cheaper for both. max_per_user, max_per_address: open streams of one user, and
+    from one network address.
     """
 
     def __init__(
@@ -102,11 +87,14 @@ class LiveHub:
         *,
         replay_limit: int = 1000,
         max_per_user: int = 50,
+        max_per_address: int = 5000,
     ) -> None:
         self._sources = sources
         self._replay_limit = replay_limit
         self._max_per_user = max_per_user
+        self._max_per_address = max_per_address
         self._by_user: dict[str, set[Subscription]] = {}
+        self._of_address: Counter[str] = Counter()
         self._draining = False
 
     @property
@@ -115,7 +103,7 @@ class LiveHub:
 
     @property
     def open_streams(self) -> int:
-        return sum(map(len, self._by_user.values()))
+        return self._of_address.total()
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Offer committed events to the streams of their users."""
@@ -148,68 +136,96 @@ class LiveHub:
         for number, subscription in enumerate(subscriptions):
             loop.call_later(over_seconds * number / len(subscriptions), subscription.end, "draining")
 
-    def open(self, user_id: str, session_id: str) -> Subscription:
-        """Begin to listen. Raises RateLimited when the user has too many open streams. Close it with `close`."""
-        subscriptions = self._by_user.setdefault(user_id, set())
-        if len(subscriptions) >= self._max_per_user:
+    def open(self, user_id: str, session_id: str, address: str = "") -> Subscription:
+        """Begin to listen. Raises RateLimited when the user, or the address, has too many open streams.
+
+        Close it with `close`.
+        """
+        if len(self._by_user.get(user_id, ())) >= self._max_per_user:
             raise RateLimited(
                 "Too many open streams for one account: close some first.", retry_after_seconds=10
             )
-        subscription = Subscription(user_id, session_id)
-        subscriptions.add(subscription)
+        if self._of_address[address] >= self._max_per_address:
+            raise RateLimited("Too many open streams from one address.", retry_after_seconds=10)
+        subscription = Subscription(user_id, session_id, address)
+        self._by_user.setdefault(user_id, set()).add(subscription)
+        self._of_address[address] += 1
         if self._draining:
             subscription.end("draining")
         return subscription
 
     def close(self, subscription: Subscription) -> None:
-        subscriptions = self._by_user.get(subscription.user_id)
-        if subscriptions is not None:
-            subscriptions.discard(subscription)
-            if not subscriptions:
-                del self._by_user[subscription.user_id]
+        """Listen no more; closing twice is fine."""
+        subscriptions = self._by_user.get(subscription.user_id, set())
+        if subscription not in subscriptions:
+            return
+        subscriptions.remove(subscription)
+        if not subscriptions:
+            del self._by_user[subscription.user_id]
+        self._of_address[subscription.address] -= 1
+        if not self._of_address[subscription.address]:
+            del self._of_address[subscription.address]
 
-    async def messages(
-        self, subscription: Subscription, since: Cursor | None, *, idle_seconds: float
-    ) -> AsyncIterator[Message | None]:
-        """What to tell the subscriber, until it is closed. None when nothing happened for `idle_seconds`.
+    async def messages(self, subscription: Subscription, since: Cursor | None) -> AsyncIterator[Message]:
+        """What to tell the subscriber, until it has ended; `since` as in `begin`."""
+        woken = asyncio.Event()
+        subscription.wake = woken.set
+        for message in await self.begin(subscription, since):
+            yield message
+        while True:
+            # Before the look, so that what comes after the look is seen by the next.
+            woken.clear()
+            async for message in self.pending(subscription):
+                yield message
+                if message.kind == "bye":
+                    return
+            await woken.wait()
 
-        since: what it has seen; None to begin now.
+    async def begin(self, subscription: Subscription, since: Cursor | None) -> Sequence[Message]:
+        """The first messages: `ready`, after a `reset` when the log does not lead on from `since`.
+
+        since: what it has seen; None to begin now. Raises Unavailable when the positions cannot be known.
         """
-        user_id = subscription.user_id
-        cursor = now = await self._now(user_id)
+        cursor = now = await self._now(subscription.user_id)
+        told: list[Message] = []
         if since is not None:
             cursor = {stream: since.get(stream, 0) for stream in now}
             if not self._can_resume(cursor, now):
                 cursor = now
-                yield Message("reset", format_cursor(cursor))
-        yield Message("ready", format_cursor(cursor))
+                told.append(Message("reset", format_cursor(cursor)))
         # What is committed from `open` on is in the buffer; what lies before that, and after the cursor, is in the log.
         if cursor != now:
             subscription.overran = True
-        cursor = dict(cursor)
+        subscription.cursor = cursor
+        told.append(Message("ready", format_cursor(cursor)))
+        return told
+
+    async def pending(self, subscription: Subscription) -> AsyncIterator[Message]:
+        """What there is to tell at this moment; ends when there is nothing, with `bye` when the stream has ended.
+
+        One at a time for each subscription. Raises Unavailable when the log cannot be read.
+        """
+        cursor = subscription.cursor
         while subscription.ended is None:
             if subscription.overran:
                 subscription.overran = False
                 async for message in self._catch_up(subscription, cursor):
                     yield message
-            while subscription.buffered and subscription.ended is None:
-                event = subscription.buffered.popleft()
-                seen = cursor.get(event.stream)
-                if seen is None or event.position <= seen:
-                    continue
-                if event.position > seen + 1:
-                    subscription.overran = True
-                    break
-                cursor[event.stream] = event.position
-                yield Message("event", format_cursor(cursor), event)
-            if subscription.overran or subscription.ended is not None:
-                continue
-            # Nothing is awaited between finding the buffer empty and here: no signal can get lost.
-            subscription.signal.clear()
-            try:
-                await asyncio.wait_for(subscription.signal.wait(), idle_seconds)
-            except TimeoutError:
-                yield None
+            elif subscription.buffered:
+                events, subscription.buffered = subscription.buffered, []
+                for event in events:
+                    seen = cursor.get(event.stream)
+                    if seen is None or event.position <= seen:
+                        continue
+                    if event.position > seen + 1:
+                        subscription.overran = True
+                        break
+                    cursor[event.stream] = event.position
+                    yield Message("event", format_cursor(cursor), event)
+                    if subscription.ended is not None:
+                        break
+            else:
+                return
         yield Message("bye", format_cursor(cursor), reason=subscription.ended)
 
     async def _catch_up(self, subscription: Subscription, cursor: Cursor) -> AsyncIterator[Message]:
