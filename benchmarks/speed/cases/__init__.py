@@ -3,6 +3,6 @@
 
 from types import ModuleType
 
-from benchmarks.speed.cases import postgresql, sqlite
+from benchmarks.speed.cases import postgresql, sqlite, start, streams
 
-CASES: tuple[ModuleType, ...] = (postgresql, sqlite)
+CASES: tuple[ModuleType, ...] = (postgresql, sqlite, streams, start)
