@@ -17,6 +17,7 @@ from banyan.infra.http.edge import Edge
 from banyan.infra.http.health import health_router
 from banyan.infra.http.hot import hot_routes
 from banyan.infra.http.internal_streams import stream_router
+from banyan.infra.http.lane import Lane, lane_routes
 from banyan.infra.http.live import live_router
 from banyan.infra.http.openapi import describe
 from banyan.infra.http.origins import CORS_EXPOSED, CORS_HEADERS, CORS_MAX_AGE_SECONDS, CORS_METHODS
@@ -60,6 +61,9 @@ def asgi(application: Application) -> ASGIApp:
         addresses=ClientAddress(settings.trusted_proxies),
         public_url=settings.public_url,
         metrics=infra.metrics.http,
+        lane=Lane(
+            lane_routes(route for router in routers for route in router.routes), infra.passwords.refuse_beyond
+        ),
     )
     if not settings.allowed_origins:
         return edge

@@ -17,12 +17,13 @@ from banyan.infra.http.access import Caller, Gate, Public
 from banyan.infra.http.client import ClientAddress
 from banyan.infra.http.edge import Edge
 from banyan.infra.http.hot import Answer, HotRequest, hot_routes, served_by
+from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import install_problem_handlers
 from banyan.infra.http.route import router
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, Rate
 from banyan.infra.telemetry.metrics import HttpMetrics
-from banyan.kernel.errors import Conflict, Unauthenticated
+from banyan.kernel.errors import Conflict, Unauthenticated, Unavailable
 
 MAX_BODY = 1000
 USER = Principal("a-user", "a-session", frozenset(), "user", 2**40)
@@ -326,3 +327,18 @@ async def test_a_client_that_goes_away_is_no_failure_of_ours(path: str) -> None:
     scope |= {"headers": headers, "scheme": "http", "client": ("c", 1), "state": SimpleNamespace()}
     await served.edge(scope, receive, send)
     assert 'status="5' not in generate_latest(served.registry).decode()
+
+
+async def test_whoever_needs_a_hash_is_refused_before_the_application_has_work_with_it() -> None:
+    inside: list[int] = []
+
+    def refuse(others: int) -> None:
+        inside.append(others)
+        raise Unavailable(retry_after_seconds=3)
+
+    served = Served(lane=Lane(frozenset({("POST", "/ordinary")}), refuse))
+    answer = await served.send("POST", "/ordinary")
+    assert_problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "3"
+    assert (await served.send("GET", "/ordinary")).status_code != 503
+    assert inside == [0]

@@ -79,13 +79,23 @@ class HashingPool:
         self._closed = True
         self._executor.shutdown(wait=False)
 
+    def refuse_beyond(self, jobs: int) -> None:
+        """Raise PasswordQueueFull when a job with so many before it, running ones included, would have to wait too long.
+
+        For whoever wants to know before the work that comes before the hash.
+        """
+        self._refuse(jobs - self._threads)
+
+    def _refuse(self, waiting: int) -> None:
+        expected = (waiting + 1) * self._seconds_per_job / self._threads
+        if waiting >= self._max_waiting or expected > self._max_wait_seconds:
+            raise _refusal(expected)
+
     async def _acquire(self) -> None:
         if self._free > 0:
             self._free -= 1
             return
-        expected = (len(self._waiting) + 1) * self._seconds_per_job / self._threads
-        if len(self._waiting) >= self._max_waiting or expected > self._max_wait_seconds:
-            raise _refusal(expected)
+        self._refuse(len(self._waiting))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:

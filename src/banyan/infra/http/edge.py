@@ -7,6 +7,7 @@ every request → trace, address, base URL → limits → hot route? ── yes 
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from banyan.infra.http.access import Gate
 from banyan.infra.http.client import ClientAddress, base_url_of, header
 from banyan.infra.http.hot import Answer, Headers, HotRequest, LeanHandler
+from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import Failure, problem
 from banyan.infra.http.receive import ClientGone, limited
@@ -59,6 +61,7 @@ class Edge:
         addresses: ClientAddress,
         public_url: str | None,
         metrics: HttpMetrics,
+        lane: Lane | None = None,
     ) -> None:
         self._app = app
         self._hot = hot
@@ -70,6 +73,7 @@ class Edge:
         self._addresses = addresses
         self._public_url = public_url
         self._metrics = metrics
+        self._lane = lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -93,7 +97,12 @@ class Edge:
             await _send(answer, scope, send)
             self._metrics.observe(scope["method"], scope["path"].rstrip("/"), answer.status, started)
             return
-        await self._pass_on(scope, receive, send, started)
+        lane = self._lane
+        if lane is not None and (scope["method"], scope["path"]) in lane.routes:
+            await lane.turn()
+        else:
+            lane = None
+        await self._pass_on(scope, receive, send, started, lane)
 
     async def _answer_hot(self, handler: LeanHandler, scope: Scope, receive: Receive) -> Answer:
         try:
@@ -109,7 +118,9 @@ class Edge:
         except Exception as error:
             return _failure(scope, error)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, started: float, lane: Lane | None
+    ) -> None:
         status = 0
         streams = False
 
@@ -128,7 +139,8 @@ class Edge:
             self._refuse_large(scope)
             if scope["method"] not in SAFE_METHODS:
                 self._refuse_cross_site(scope)
-            await self._app(scope, limited(receive, self._max_body_bytes), send_completed)
+            with lane.inside() if lane else nullcontext():
+                await self._app(scope, limited(receive, self._max_body_bytes), send_completed)
         except (ClientGone, ClientDisconnect):
             status = CLIENT_CLOSED_REQUEST
         except BanyanError as error:

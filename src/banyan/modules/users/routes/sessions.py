@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Path, Request, Response
 
 from banyan.infra.http.access import Caller, Gate, Public
+from banyan.infra.http.lane import needs_a_hash
 from banyan.infra.http.route import problems, router
 from banyan.kernel.errors import FieldError, InvalidInput
 from banyan.modules.users.model import TICKET_LIFETIME, Client, Grant, InvalidRefreshToken
@@ -32,6 +33,7 @@ def session_router(sessions: Sessions, tickets: Tickets, cookies: Cookies) -> AP
     api = router("auth")
 
     @api.post("/auth/login", summary="Log in", dependencies=[Public], responses=problems(401, 403, 413, 415))
+    @needs_a_hash
     async def log_in(body: Login, request: Request, response: Response) -> Tokens:
         """A new session.
 

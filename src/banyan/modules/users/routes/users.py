@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from banyan.infra.http.access import Caller, Public
+from banyan.infra.http.lane import needs_a_hash
 from banyan.infra.http.route import problems, router
 from banyan.modules.users.contract import UserNotFound
 from banyan.modules.users.model import Client
@@ -34,6 +35,7 @@ def user_router(accounts: Accounts, passwords: Passwords) -> APIRouter:
         dependencies=[Public],
         responses={201: {"headers": _LOCATION}, **problems(409, 413, 415)},
     )
+    @needs_a_hash
     async def register(body: Registration, request: Request, response: Response) -> Profile:
         """A new account. A mail asks its owner to confirm the address."""
         account = await accounts.register(
