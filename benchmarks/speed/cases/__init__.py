@@ -3,6 +3,6 @@
 
 from types import ModuleType
 
-from benchmarks.speed.cases import postgresql, sqlite, start, streams
+from benchmarks.speed.cases import logins, postgresql, sqlite, start, streams
 
-CASES: tuple[ModuleType, ...] = (postgresql, sqlite, streams, start)
+CASES: tuple[ModuleType, ...] = (postgresql, sqlite, streams, logins, start)
