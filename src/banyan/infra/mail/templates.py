@@ -5,6 +5,7 @@ A wording is data by language, so that a translation is another entry of `_WORDI
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -12,8 +13,9 @@ from urllib.parse import urlsplit
 
 from banyan.infra.mail.layout import as_html, as_text
 from banyan.infra.mail.mail import Mail
+from banyan.kernel.ids import new_id
 
-Kind = Literal["verify_address", "reset_password", "password_changed"]
+Kind = Literal["verify_address", "reset_password", "password_changed", "notification"]
 
 _MAX_NAME_CHARS = 60
 _LOOKS_LIKE_A_LINK = re.compile(r"://|www\.|\w\.\w", re.IGNORECASE)
@@ -62,6 +64,16 @@ _EN: dict[Kind, Wording] = {
         button="Choose another password",
         footer="It was not you? Choose another password at once with the link above.",
     ),
+    "notification": Wording(
+        # Of one without a title.
+        subject="A notification for you",
+        greeting="Hello {name},",
+        greeting_without_name="Hello,",
+        # Its own, in the language that it was written in.
+        paragraphs=(),
+        button="Open Banyan",
+        footer="You get this because you have added e-mail to your channels; you can disable it there.",
+    ),
 }
 _WORDINGS: dict[str, dict[Kind, Wording]] = {"en": _EN}
 
@@ -81,20 +93,53 @@ def password_changed(*, to: str, name: str, link: str, locale: str = "en") -> Ma
     return _mail("password_changed", to=to, name=name, link=link, valid_for=None, locale=locale)
 
 
+def notification(
+    *,
+    to: str,
+    name: str,
+    title: str | None,
+    message: str,
+    link: str,
+    mail_id: str,
+    locale: str = "en",
+) -> Mail:
+    """A notification; `link` leads to the inbox. mail_id: the same one again for the same notification."""
+    wording = _wording("notification", locale)
+    subject = _one_line(title or "") or wording.subject
+    paragraphs = [line for line in map(_one_line, message.splitlines()) if line]
+    return _made(wording, subject, paragraphs, to=to, name=name, link=link, mail_id=mail_id)
+
+
 def _mail(kind: Kind, *, to: str, name: str, link: str, valid_for: timedelta | None, locale: str) -> Mail:
-    if urlsplit(link).scheme not in {"http", "https"}:
-        raise ValueError("the link of a mail must be http or https")
-    wording = _WORDINGS.get(locale.replace("_", "-").partition("-")[0].lower(), _EN)[kind]
-    shown = _name_to_show(name)
-    greeting = wording.greeting.format(name=shown) if shown else wording.greeting_without_name
+    wording = _wording(kind, locale)
     time = _in_words(valid_for) if valid_for else ""
     paragraphs = [paragraph.format(time=time) for paragraph in wording.paragraphs]
+    return _made(wording, wording.subject, paragraphs, to=to, name=name, link=link, mail_id=new_id())
+
+
+def _made(
+    wording: Wording, subject: str, paragraphs: Sequence[str], *, to: str, name: str, link: str, mail_id: str
+) -> Mail:
+    if urlsplit(link).scheme not in {"http", "https"}:
+        raise ValueError("the link of a mail must be http or https")
+    shown = _name_to_show(name)
+    greeting = wording.greeting.format(name=shown) if shown else wording.greeting_without_name
     return Mail(
         to=to,
-        subject=wording.subject,
+        subject=subject,
         text=as_text(greeting, paragraphs, wording.button, link, wording.footer),
-        html=as_html(wording.subject, greeting, paragraphs, wording.button, link, wording.footer),
+        html=as_html(subject, greeting, paragraphs, wording.button, link, wording.footer),
+        id=mail_id,
     )
+
+
+def _wording(kind: Kind, locale: str) -> Wording:
+    return _WORDINGS.get(locale.replace("_", "-").partition("-")[0].lower(), _EN)[kind]
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks and other control characters, which a header must not hold."""
+    return " ".join("".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text).split())
 
 
 def _name_to_show(name: str) -> str:

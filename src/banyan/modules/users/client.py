@@ -7,7 +7,7 @@ from banyan.infra.auth.principal import Principal
 from banyan.infra.auth.sessions import EndedSession, SessionNews
 from banyan.infra.db.coalescer import Coalescer
 from banyan.kernel.errors import Unauthenticated
-from banyan.modules.users.contract import InvalidTicket
+from banyan.modules.users.contract import InvalidTicket, MailAddress
 
 if TYPE_CHECKING:
     from banyan.infra.services.client import ServiceClient
@@ -25,6 +25,10 @@ class UsersClient:
 
     async def existing(self, user_ids: Sequence[str]) -> set[str]:
         return set((await self._client.ask("existing", {"user_ids": list(user_ids)}))["user_ids"])
+
+    async def mail_address(self, user_id: str) -> MailAddress | None:
+        found = (await self._client.ask("mail-address", {"user_id": user_id}))["address"]
+        return None if found is None else MailAddress(**found)
 
     async def redeem_ticket(self, ticket: str) -> Principal:
         errors = {InvalidTicket.code: InvalidTicket, Unauthenticated.code: Unauthenticated}

@@ -88,6 +88,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class MailAddress:
+    """Where an account's mail goes, and how it is written. name: of the person."""
+
+    email: str
+    name: str
+    locale: str
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKeyInfo:
     """One signing key. verify_until: when the last token of a retired key has expired; None while it is not retired."""
 
@@ -104,6 +113,10 @@ class Users(SessionSource, Protocol):
 
     async def existing(self, user_ids: Sequence[str]) -> set[str]:
         """Those of the ids that are ids of accounts that are not deleted; one question for many."""
+        ...
+
+    async def mail_address(self, user_id: str) -> MailAddress | None:
+        """The confirmed address of an account; None when it has none, is disabled, or does not exist."""
         ...
 
     async def redeem_ticket(self, ticket: str) -> Principal:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from banyan.infra.auth.service_tokens import ServiceTokens
-from banyan.infra.http.fields import Body, InstantText, Text
+from banyan.infra.http.fields import Body, IdText, InstantText, Text
 from banyan.infra.http.internal import internal_router
 from banyan.modules.users.contract import Users
 
@@ -16,6 +16,14 @@ MOST_IDS = 1000
 
 class Existing(Body):
     user_ids: Annotated[list[Text], Field(max_length=MOST_IDS)]
+
+
+class WhoseAddress(Body):
+    user_id: IdText
+
+
+class Address(BaseModel):
+    address: dict[str, str] | None
 
 
 class Ticket(Body):
@@ -52,6 +60,11 @@ def internal_users_router(users: Users, tokens: ServiceTokens) -> APIRouter:
     @api.post("/existing")
     async def existing(asked: Existing) -> UserIds:
         return UserIds(user_ids=sorted(await users.existing(asked.user_ids)))
+
+    @api.post("/mail-address")
+    async def mail_address(asked: WhoseAddress) -> Address:
+        found = await users.mail_address(asked.user_id)
+        return Address(address=None if found is None else asdict(found))
 
     @api.post("/redeem-ticket")
     async def redeem_ticket(asked: Ticket) -> TicketHolder:

@@ -14,7 +14,7 @@ from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.events import NewEvent
 from banyan.kernel.ids import new_id
 from banyan.modules.users import contract
-from banyan.modules.users.contract import Account, EmailTaken
+from banyan.modules.users.contract import Account, EmailTaken, MailAddress
 from banyan.modules.users.model import (
     DEFAULT_LOCALE,
     DEFAULT_TIME_ZONE,
@@ -126,6 +126,13 @@ class Accounts:
 
     async def exists(self, user_id: str) -> bool:
         return await self._profiles.exists(user_id)
+
+    async def mail_address(self, user_id: str) -> MailAddress | None:
+        """See Users.mail_address."""
+        account = await self._shards.read(user_id, store.find, user_id)
+        if account is None or not account.email_verified or account.disabled_at is not None:
+            return None
+        return MailAddress(account.email, account.name, account.locale)
 
     async def existing(self, user_ids: Sequence[str]) -> set[str]:
         """Those of the ids that accounts have; one statement a shard."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from banyan.infra.auth.principal import Principal
 from banyan.infra.auth.sessions import HELD_SECONDS, SessionNews
-from banyan.modules.users.contract import Account, SigningKeyInfo
+from banyan.modules.users.contract import Account, MailAddress, SigningKeyInfo
 from banyan.modules.users.service.accounts import Accounts
 from banyan.modules.users.service.administration import OPERATOR, Administration
 from banyan.modules.users.service.endings import EndingsWatch
@@ -34,6 +34,9 @@ class UsersService:
 
     async def existing(self, user_ids: Sequence[str]) -> set[str]:
         return await self._accounts.existing(user_ids)
+
+    async def mail_address(self, user_id: str) -> MailAddress | None:
+        return await self._accounts.mail_address(user_id)
 
     async def redeem_ticket(self, ticket: str) -> Principal:
         return await self._tickets.redeem(ticket)
