@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -246,6 +247,23 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field("Banyan <banyan@localhost>", description="Sender of mails.")
 
+    # Webhooks
+    webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks, separated by commas, that webhooks may reach although they are not public on the Internet,"
+        " such as 127.0.0.0/8 on a developer's machine. Whoever has an account can send there.",
+    )
+    webhook_http: bool | None = Field(
+        None,
+        description="Whether a webhook's URL may be unencrypted http. Unset: in development yes, in production no.",
+    )
+    webhook_timeout: timedelta = Field(
+        timedelta(seconds=10),
+        gt=timedelta(0),
+        le=timedelta(seconds=15),
+        description="How long a webhook's receiver may take to answer, in seconds.",
+    )
+
     # Running
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least that is logged."
@@ -277,6 +295,7 @@ class Settings(BaseSettings):
         "kafka_servers",
         "gateway_replicas",
         "gateway_internal",
+        "webhook_networks",
         mode="before",
     )
     @classmethod
@@ -335,6 +354,13 @@ class Settings(BaseSettings):
             if not host or not port.isdigit() or "/" in server:
                 raise ValueError(f"{server!r} is not HOST:PORT")
         return _with_extra(value, "aiokafka", "Kafka", "kafka")
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
 
     @field_validator("amqp_url")
     @classmethod
@@ -407,6 +433,10 @@ class Settings(BaseSettings):
             return self.drain_delay.total_seconds()
         # The gateway asks twice a second.
         return 2.0 if self.env == "production" else 0.0
+
+    @property
+    def webhooks_over_http(self) -> bool:
+        return self.env == "development" if self.webhook_http is None else self.webhook_http
 
     @property
     def mail_url(self) -> str:

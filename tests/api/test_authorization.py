@@ -135,12 +135,15 @@ def world(server: RunningServer, forge: TokenForge, new_user: Callable[..., Acco
     todo = owner.client.post("/todos", json={"title": f"todo {marker}"}).json()
     made = owner.client.post("/lists", json={"name": f"list {marker}"}).json()
     owner.client.post(f"/notify/{owner.id}", json={"message": f"message {marker}"})
+    hook = {"kind": "webhook", "url": f"http://127.0.0.1:9/{marker}"}
+    channel = owner.client.post("/notifications/channels", json=hook).json()
     inbox = owner.client.get("/notifications").json()
     ids = {
         "user_id": owner.id,
         "todo_id": todo["id"],
         "list_id": made["id"],
         "notification_id": next(entry["id"] for entry in inbox if entry["kind"] == "message"),
+        "channel_id": channel["id"],
         "session_id": owner.session_id,
     }
     return World(server, owner, forge, ids, [marker, owner.email])

@@ -27,7 +27,7 @@ async def test_it_has_a_name_for_the_api_and_the_ledger(channel: Channel):
 
 async def test_it_may_be_given_the_same_delivery_twice(channel: Channel):
     for _ in range(2):
-        await channel.send(delivery_through(channel), NOTE)
+        await channel.send(delivery_through(channel), NOTE, {})
 
 
 async def test_the_twin_keeps_one_of_each_delivery_and_fails_when_told_to():
@@ -36,9 +36,9 @@ async def test_the_twin_keeps_one_of_each_delivery_and_fails_when_told_to():
     delivery = delivery_through(memory)
     for error in (ConnectionError, Undeliverable):
         with pytest.raises(error):
-            await memory.send(delivery, NOTE)
+            await memory.send(delivery, NOTE, {})
     assert memory.received == {}
     for _ in range(2):
-        await memory.send(delivery, NOTE)
+        await memory.send(delivery, NOTE, {})
     assert memory.received == {"d": NOTE}
     assert memory.sendings == 4

@@ -7,17 +7,25 @@ from pathlib import Path
 from tests.support.databases import opened_shards
 
 from banyan.infra.auth.principal import Principal
+from banyan.infra.auth.secret_box import SecretBox
 from banyan.infra.auth.sessions import SessionNews
 from banyan.infra.db.shards import Shards
+from banyan.infra.outbound.addresses import AddressGuard
+from banyan.infra.outbound.target import UrlRules
 from banyan.infra.streams.log import EventLog
 from banyan.kernel.clock import ManualClock
 from banyan.kernel.errors import Unauthenticated, Unavailable
 from banyan.kernel.events import Event
 from banyan.modules.notifications import ledger
+from banyan.modules.notifications.channel_service import ChannelService
 from banyan.modules.notifications.channels import Channel, InAppChannel, MemoryChannel, by_name
 from banyan.modules.notifications.contract import STREAM, NewNotification
 from banyan.modules.notifications.delivery import DeliveryLoop
+from banyan.modules.notifications.leases import DeliveryLeases
 from banyan.modules.notifications.service import NotificationService
+from banyan.modules.notifications.settling import Settling
+from banyan.modules.notifications.targets import Targets
+from banyan.modules.users.contract import MailAddress
 
 ADA = "01890a5d-ac96-774b-bcce-b302099a8057"
 BOB = "01890a5d-ac96-774b-bcce-b302099a8058"
@@ -29,12 +37,16 @@ class KnownUsers:
 
     def __init__(self, *ids: str) -> None:
         self.ids = set(ids)
+        self.addresses: dict[str, MailAddress] = {}
 
     async def exists(self, user_id: str) -> bool:
         return user_id in self.ids
 
     async def existing(self, user_ids: Sequence[str]) -> set[str]:
         return self.ids & set(user_ids)
+
+    async def mail_address(self, user_id: str) -> MailAddress | None:
+        return self.addresses.get(user_id)
 
     async def redeem_ticket(self, ticket: str) -> Principal:
         raise Unauthenticated()
@@ -51,8 +63,24 @@ class Inboxes:
         self.users = KnownUsers(ADA, BOB)
         self.channel = MemoryChannel()
         channels: Sequence[Channel] = [InAppChannel(), self.channel]
-        self.service = NotificationService(shards, self.log, clock, self.users, channels)
-        self.loop = DeliveryLoop(shards, clock, by_name(channels))
+        self.box = SecretBox("a secret of tests that is long enough")
+        self.targets = Targets(shards, clock, self.users, self.box)
+        self.settling = Settling(shards, self.log, clock)
+        leases = DeliveryLeases(shards, clock, self.targets, self.settling)
+        self.service = NotificationService(shards, self.log, clock, self.users, channels, leases)
+        self.own = ChannelService(
+            shards,
+            self.log,
+            clock,
+            users=self.users,
+            box=self.box,
+            rules=UrlRules(AddressGuard(), http=False),
+            notifications=self.service,
+        )
+        self.loop = self.loop_through(channels)
+
+    def loop_through(self, channels: Sequence[Channel]) -> DeliveryLoop:
+        return DeliveryLoop(self.shards, self.clock, by_name(channels), self.targets, self.settling)
 
     async def send(self, message: str = "Hello", user: str = ADA, *, through_memory: bool = False) -> str:
         channels = ("in_app", "memory") if through_memory else ("in_app",)

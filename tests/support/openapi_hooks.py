@@ -21,6 +21,8 @@ GOOD = {
     "password": "correct horse battery staple",
     "new_password": "twelve quiet herons at dawn",
     "list_id": None,
+    # Nobody listens there, and nothing leaves the machine.
+    "url": "http://127.0.0.1:9/hook",
 }
 
 

@@ -45,6 +45,9 @@ TEST_SETTINGS = {
     # All tests come from one address.
     "BANYAN_RATE_LIMIT_LOGIN_ADDRESS": "100000/minute",
     "BANYAN_RATE_LIMIT_REGISTER": "100000/minute",
+    # Where tests receive webhooks.
+    "BANYAN_WEBHOOK_NETWORKS": "127.0.0.0/8",
+    "BANYAN_WEBHOOK_HTTP": "true",
 }
 
 

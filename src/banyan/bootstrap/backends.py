@@ -13,6 +13,8 @@ from banyan.infra.http.health import Check
 from banyan.infra.mail.mail import MailTransport
 from banyan.infra.mail.outbox import DevelopmentOutbox
 from banyan.infra.mail.smtp import SmtpTransport
+from banyan.infra.outbound.addresses import AddressGuard
+from banyan.infra.outbound.post import Outbound
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
 from banyan.infra.streams.positions import Positions, SwitchingPositions
 from banyan.infra.tasks.protocol import TaskBroker
@@ -118,6 +120,14 @@ def mail_transport(settings: Settings, clock: Clock) -> MailTransport:
         encryption=settings.smtp_security,
         username=settings.smtp_user,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+    )
+
+
+def outbound(settings: Settings) -> Outbound:
+    return Outbound(
+        AddressGuard(settings.webhook_networks),
+        http=settings.webhooks_over_http,
+        timeout=settings.webhook_timeout,
     )
 
 

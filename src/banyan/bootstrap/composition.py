@@ -11,6 +11,7 @@ from banyan.bootstrap.backends import (
     has_other_writers,
     mail_transport,
     open_databases,
+    outbound,
     positions_of,
     task_broker,
     wakes_of,
@@ -194,6 +195,7 @@ def _capabilities(
         ),
         service_tokens=service_tokens,
         mail=mail_transport(settings, clock) if tasks is None else MailByTask(tasks, box),
+        outbound=outbound(settings),
         tasks=tasks,
     )
     return {

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from banyan.bootstrap.application import Application
-from banyan.bootstrap.backends import mail_transport, task_broker
+from banyan.bootstrap.backends import mail_transport, outbound, task_broker
 from banyan.bootstrap.composition import build
 from banyan.bootstrap.services import Services
 from banyan.infra.auth.secret_box import SecretBox
@@ -78,6 +78,7 @@ def worker(settings: Settings) -> Worker:
             "BANYAN_AMQP_URL is missing: without RabbitMQ the serving process does its tasks itself, and no worker is needed"
         )
     clock, secret = SystemClock(), settings.secret()
+    mail, box = mail_transport(settings, clock), SecretBox(secret)
     services = Services(settings, "worker", ServiceTokens(secret, "worker", clock))
     at_hand = modules_at_hand(settings)
     local = build(settings) if at_hand else None
@@ -86,10 +87,12 @@ def worker(settings: Settings) -> Worker:
     tasks = TaskWorker(
         broker,
         [
-            mail_kind(mail_transport(settings, clock), SecretBox(secret)),
+            mail_kind(mail, box),
             *todos.task_kinds(contracts["todos"] if "todos" in at_hand else services.todos()),
             *notifications.task_kinds(
-                contracts["notifications"] if "notifications" in at_hand else services.deliveries()
+                contracts["notifications"] if "notifications" in at_hand else services.deliveries(),
+                notifications.all_channels(mail, settings.mail_url, outbound(settings), clock),
+                box,
             ),
         ],
         concurrency=settings.worker_concurrency,

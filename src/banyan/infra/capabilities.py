@@ -15,6 +15,7 @@ from banyan.infra.cache.shared import SharedCache
 from banyan.infra.db.shards import Shards
 from banyan.infra.http.origins import Origins
 from banyan.infra.mail.mail import MailTransport
+from banyan.infra.outbound.post import Outbound
 from banyan.infra.resilience.rate_limit import RateLimiter
 from banyan.infra.streams.live import LiveHub
 from banyan.infra.streams.log import EventLog
@@ -53,5 +54,7 @@ class Capabilities:
     ended_sessions: EndedSessions
     service_tokens: ServiceTokens
     mail: MailTransport
+    # Requests to addresses that people give us
+    outbound: Outbound
     # None: this process does by itself what it would leave to a worker.
     tasks: TaskBroker | None = None

@@ -3,6 +3,7 @@
     after-commit     on the disk, not yet acknowledged
     before-publish   committed, not yet given to the bus
     after-publish    given to the bus, the relay's bookmark not yet moved
+    after-send       a notification is with its receiver, the ledger does not know yet
     before-ack       a worker has done its task, the broker does not know yet
 
 Of `banyan promote`, on either side of the commit that decides which database is the true one:
@@ -21,7 +22,7 @@ Of `banyan promote`, on either side of the commit that decides which database is
 import os
 import signal
 
-POINTS = ("after-commit", "before-publish", "after-publish", "before-ack")
+POINTS = ("after-commit", "before-publish", "after-publish", "after-send", "before-ack")
 PROMOTION_POINTS = (
     "promote-copying",
     "promote-held",

@@ -9,10 +9,9 @@ import pytest
 from tests.support.inboxes import ADA, Inboxes, opened_inboxes
 
 from banyan.infra.loops import Loop, LoopRunner
-from banyan.modules.notifications import channels as channels_module
 from banyan.modules.notifications import ledger
-from banyan.modules.notifications.channels import Undeliverable
-from banyan.modules.notifications.delivery import DeliveryLoop
+from banyan.modules.notifications.channels import Target, Undeliverable
+from banyan.modules.notifications.channels import channel as channels_module
 from banyan.modules.notifications.model import LEASE, MAX_ATTEMPTS, RETRY_PAUSES, Delivery, Notification
 
 DAY = timedelta(days=1)
@@ -171,7 +170,7 @@ async def test_a_notification_that_is_deleted_while_it_is_sent_harms_nobody(inbo
 
 async def test_a_channel_that_this_version_does_not_know_is_tried_later(inboxes: Inboxes):
     sent = await inboxes.send(through_memory=True)
-    ignorant = DeliveryLoop(inboxes.shards, inboxes.clock, {})
+    ignorant = inboxes.loop_through([])
     await ignorant.deliver_due()
     assert (await inboxes.states(sent))["memory"] == ("retrying", 1)
     inboxes.clock.advance(RETRY_PAUSES[0])
@@ -182,7 +181,7 @@ async def test_a_channel_that_this_version_does_not_know_is_tried_later(inboxes:
 async def test_a_sending_that_takes_too_long_is_broken_off(inboxes: Inboxes, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(channels_module, "SEND_TIMEOUT", timedelta(milliseconds=20))
 
-    async def hangs(delivery: Delivery, notification: Notification) -> None:
+    async def hangs(delivery: Delivery, notification: Notification, target: Target) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(inboxes.channel, "send", hangs)
@@ -198,8 +197,8 @@ async def test_the_loop_is_woken_by_a_commit_and_stops_at_once(
     arrived = asyncio.Event()
     real = inboxes.channel.send
 
-    async def send(delivery: Delivery, notification: Notification) -> None:
-        await real(delivery, notification)
+    async def send(delivery: Delivery, notification: Notification, target: Target) -> None:
+        await real(delivery, notification, target)
         arrived.set()
 
     monkeypatch.setattr(inboxes.channel, "send", send)

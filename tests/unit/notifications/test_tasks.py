@@ -37,7 +37,7 @@ class Post:
         self.inboxes = inboxes
         self.queue = Handed()
         self.handover = DeliveryHandover(inboxes.shards, inboxes.clock, self.queue)
-        self.do = delivery_kind(inboxes.service, by_name([inboxes.channel])).handle
+        self.do = delivery_kind(inboxes.service, by_name([inboxes.channel]), inboxes.box).handle
 
     async def work(self) -> int:
         tasks = self.queue.take_all()

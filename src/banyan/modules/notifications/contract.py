@@ -12,6 +12,10 @@ NOTIFICATION_READ = "NotificationRead"
 NOTIFICATION_UNREAD = "NotificationUnread"
 NOTIFICATION_DELETED = "NotificationDeleted"
 
+CHANNEL_CREATED = "ChannelCreated"
+CHANNEL_CHANGED = "ChannelChanged"
+CHANNEL_DELETED = "ChannelDeleted"
+
 Kind = Literal["message", "reminder", "due", "welcome", "security"]
 
 
@@ -24,14 +28,15 @@ class NotificationNotFound(NotFound):
 class NewNotification:
     """title and message: plain text, no mark-up. data: JSON for the client, such as what it is about.
 
-    channels: where it goes; the inbox (`in_app`) is always one of them.
+    channels: the kinds of channels that it goes through, the inbox always being one of them; () for all that the person
+    has set up.
     """
 
     kind: Kind
     message: str
     title: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
-    channels: tuple[str, ...] = ("in_app",)
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class BegunDelivery:
     """A delivery that is leased to whoever began it, and what it delivers; JSON all through.
 
     attempt: the one that this is; `settle_delivery` asks for it. notification: the fields of the notification.
+    target: where to, sealed by the server's secret for this very delivery; None for channels that need none.
     """
 
     user_id: str
@@ -47,10 +53,12 @@ class BegunDelivery:
     channel: str
     attempt: int
     notification: dict[str, Any]
+    target: str | None = None
 
 
-Outcome = Literal["delivered", "refused", "undeliverable"]
-"""Of one attempt: the receiver has it; it may work later; trying again would be useless."""
+Outcome = Literal["delivered", "refused", "undeliverable", "gone"]
+"""Of one attempt: the receiver has it; it may work later; trying again would be useless; the receiver wants nothing any
+more, so that its channel is to be disabled."""
 
 
 class Notifications(Protocol):

@@ -9,68 +9,112 @@ from collections.abc import Mapping
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.loops import wait_for
-from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.clock import Clock, from_text
 from banyan.kernel.events import Event
 from banyan.modules.notifications import ledger
-from banyan.modules.notifications.channels import Channel, send_through
-from banyan.modules.notifications.leases import log_refused
+from banyan.modules.notifications.channels import Channel, Undeliverable, send_through
+from banyan.modules.notifications.contract import NOTIFICATION_CREATED, Outcome
 from banyan.modules.notifications.ledger import Claim
+from banyan.modules.notifications.settling import Settling
+from banyan.modules.notifications.targets import Targets
 
-log = get_logger(__name__)
-
-# All of a batch are sent side by side; the next batch is claimed when the slowest is settled.
-BATCH = 32
+# Sent side by side. One that hangs has its place until its time-out; the others go on in the places that are left.
+MOST_AT_ONCE = 64
 # A commit of this process wakes the loop; this look without being woken is for other processes, and for retries.
 LOOK_SECONDS = 1.0
 
 
 class DeliveryLoop:
-    def __init__(self, shards: Shards, clock: Clock, channels: Mapping[str, Channel]) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        clock: Clock,
+        channels: Mapping[str, Channel],
+        targets: Targets,
+        settling: Settling,
+    ) -> None:
         self._shards = shards
         self._clock = clock
         self._channels = channels
-        # With the inbox alone nothing is ever due, and commits need not wake anybody.
-        self._has_senders = any(not channel.is_inbox for channel in channels.values())
-        self._committed = asyncio.Event()
+        self._targets = targets
+        self._settling = settling
+        # Something may be due, or a place has become free.
+        self._woken = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
-    def wake(self, _events: list[Event]) -> None:
-        if self._has_senders:
-            self._committed.set()
+    def wake(self, events: list[Event]) -> None:
+        if any(event.type == NOTIFICATION_CREATED for event in events):
+            self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            self._committed.clear()
-            if await self.deliver_due() == 0:
-                await wait_for(self._committed, await self._pause_seconds(), stop=stop)
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                begun = await self._begin_due()
+                self._raise_failure()
+                if begun == 0:
+                    await wait_for(self._woken, await self._pause_seconds(), stop=stop)
+            await self._finish()
+        finally:
+            for sending in self._sending:
+                sending.cancel()
 
     async def deliver_due(self) -> int:
-        """Claim and send one batch of each shard; returns how many were sent or tried."""
-        tried = 0
+        """Send what is due, as much as there are places for; returns how much that was, when all of it is settled."""
+        begun = await self._begin_due()
+        await self._finish()
+        return begun
+
+    async def _begin_due(self) -> int:
+        """Claim what is due, and begin to send it; returns how much that was."""
+        begun = 0
         for name in self._shards.names():
-            claims = await self._shards.named(name).transact(ledger.claim_due, self._clock.now(), BATCH)
-            results = await asyncio.gather(
-                *(self._deliver(claim) for claim in claims), return_exceptions=True
-            )
-            for result in results:
-                if isinstance(result, BaseException):  # raised when all are done: no sending is broken off
-                    raise result
-            tried += len(claims)
-        return tried
+            free = MOST_AT_ONCE - len(self._sending)
+            database = self._shards.named(name)
+            # A look that finds nothing, which most do, writes nothing.
+            if free == 0 or not await database.read(ledger.due, self._clock.now(), 1):
+                continue
+            for claim in await database.transact(ledger.claim_due, self._clock.now(), free):
+                sending = asyncio.create_task(self._deliver(claim))
+                self._sending.add(sending)
+                sending.add_done_callback(self._sent)
+                begun += 1
+        return begun
+
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled() and sending.exception() is not None:
+            self._failure = sending.exception()
+        self._woken.set()
+
+    async def _finish(self) -> None:
+        if self._sending:
+            await asyncio.wait(list(self._sending))
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """What could not be settled comes again when its lease runs out; the loop's keeper gives the database time."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     async def _deliver(self, claim: Claim) -> None:
-        outcome, error = await send_through(self._channels, claim.delivery, claim.notification)
-        after = claim.delivery.settled(self._clock.now(), outcome, error)
-        if not await self._shards.transact(claim.delivery.user_id, ledger.move, claim.delivery, after):
-            # Its lease ran out and it was claimed again, or its notification was deleted: this result counts no more.
-            log.warning(
-                "delivery_settled_late", delivery_id=claim.delivery.id, channel=claim.delivery.channel
-            )
-        elif outcome != "delivered":
-            log_refused(after)
+        await self._settling.settle(claim.delivery, *await self._try(claim))
+
+    async def _try(self, claim: Claim) -> tuple[Outcome, str | None]:
+        try:
+            target = await self._targets.of(claim.delivery)
+        except Undeliverable as reason:
+            return "undeliverable", str(reason)
+        except Exception as error:
+            return "refused", type(error).__name__
+        return await send_through(self._channels, claim.delivery, claim.notification, target)
 
     async def _pause_seconds(self) -> float:
         """Until the next delivery is due, at most LOOK_SECONDS."""
+        if len(self._sending) >= MOST_AT_ONCE:
+            return LOOK_SECONDS
         moments = [await self._shards.named(name).read(ledger.next_due) for name in self._shards.names()]
         waits = [
             (from_text(moment) - self._clock.now()).total_seconds()

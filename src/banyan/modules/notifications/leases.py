@@ -5,8 +5,11 @@ from banyan.infra.db.transaction import Transaction
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.clock import Clock
 from banyan.modules.notifications import ledger, store
+from banyan.modules.notifications.channels import Undeliverable
 from banyan.modules.notifications.contract import BegunDelivery, Outcome
 from banyan.modules.notifications.model import Delivery, Notification, Status
+from banyan.modules.notifications.settling import Settling
+from banyan.modules.notifications.targets import Targets
 
 log = get_logger(__name__)
 
@@ -14,9 +17,11 @@ log = get_logger(__name__)
 class DeliveryLeases:
     """See contract.Deliveries. The attempt is the fence: each can be begun once, and settled once."""
 
-    def __init__(self, shards: Shards, clock: Clock) -> None:
+    def __init__(self, shards: Shards, clock: Clock, targets: Targets, settling: Settling) -> None:
         self._shards = shards
         self._clock = clock
+        self._targets = targets
+        self._settling = settling
 
     async def begin(
         self, user_id: str, notification_id: str, delivery_id: str, attempt: int
@@ -27,8 +32,22 @@ class DeliveryLeases:
         if begun is None:
             return None
         delivery, notification = begun
+        try:
+            target = await self._targets.of(delivery)
+        except Undeliverable as reason:
+            await self._settling.settle(delivery, "undeliverable", str(reason))
+            return None
+        except Exception as error:
+            await self._settling.settle(delivery, "refused", type(error).__name__)
+            return None
         return BegunDelivery(
-            user_id, notification_id, delivery_id, delivery.channel, delivery.attempt, notification.as_view()
+            user_id,
+            notification_id,
+            delivery_id,
+            delivery.channel,
+            delivery.attempt,
+            notification.as_view(),
+            self._targets.sealed(delivery, target),
         )
 
     async def settle(
@@ -40,14 +59,11 @@ class DeliveryLeases:
         outcome: Outcome,
         error: str | None,
     ) -> bool:
-        after = await self._shards.transact(
-            user_id, self._settle, user_id, notification_id, delivery_id, attempt, outcome, error
-        )
-        if after is None:
+        begun = await self._shards.read(user_id, ledger.find_delivery, user_id, notification_id, delivery_id)
+        if begun is None or begun.attempt != attempt or begun.status is not Status.SENDING:
             log.warning("delivery_settled_late", delivery_id=delivery_id)
-        elif outcome != "delivered":
-            log_refused(after)
-        return after is not None
+            return False
+        return await self._settling.settle(begun, outcome, error)
 
     async def _begin(
         self, tx: Transaction, user_id: str, notification_id: str, delivery_id: str, attempt: int
@@ -60,30 +76,3 @@ class DeliveryLeases:
         if not await ledger.move(tx, before, after) or notification is None:
             return None
         return (after, notification) if after.status is Status.SENDING else None
-
-    async def _settle(
-        self,
-        tx: Transaction,
-        user_id: str,
-        notification_id: str,
-        delivery_id: str,
-        attempt: int,
-        outcome: Outcome,
-        error: str | None,
-    ) -> Delivery | None:
-        before = await ledger.find_delivery(tx, user_id, notification_id, delivery_id)
-        if before is None or before.attempt != attempt or before.status is not Status.SENDING:
-            return None
-        after = before.settled(self._clock.now(), outcome, error)
-        return after if await ledger.move(tx, before, after) else None
-
-
-def log_refused(after: Delivery) -> None:
-    log.warning(
-        "delivery_refused",
-        delivery_id=after.id,
-        channel=after.channel,
-        status=after.status.value,
-        attempt=after.attempt,
-        error=after.error,
-    )

@@ -135,4 +135,5 @@ def _from_row(row: Row) -> Delivery:
         at=row["at"],
         due_at=row["due_at"],
         error=row["error"],
+        channel_id=row["channel_id"],
     )

@@ -91,6 +91,7 @@ class Delivery:
     IllegalTransition.
 
     due_at: when the delivery loop must look at it; None for states in which nothing is left to do.
+    channel_id: which of the person's own channels it goes through; None for a channel that everybody has.
     """
 
     user_id: str
@@ -102,6 +103,7 @@ class Delivery:
     at: str
     due_at: str | None
     error: str | None = None
+    channel_id: str | None = None
 
     def claimed(self, now: datetime) -> "Delivery":
         """Leased to a sender. A lease that ran out counts as an attempt: whoever held it may have been killed by it."""
@@ -129,7 +131,7 @@ class Delivery:
         """After an attempt: delivered, or refused."""
         if outcome == "delivered":
             return self.delivered(now)
-        return self.refused(now, error or outcome, for_good=outcome == "undeliverable")
+        return self.refused(now, error or outcome, for_good=outcome in ("undeliverable", "gone"))
 
     def redriven(self, now: datetime) -> "Delivery":
         """An operator gives a failed delivery all its attempts again."""
@@ -157,7 +159,12 @@ class Delivery:
 
 
 def first_delivery(
-    notification: Notification, delivery_id: str, channel: str, *, delivered: bool
+    notification: Notification,
+    delivery_id: str,
+    channel: str,
+    *,
+    delivered: bool,
+    channel_id: str | None = None,
 ) -> Delivery:
     """The ledger's first entry for a channel. delivered: the inbox row itself is the delivery (the in-app channel)."""
     return Delivery(
@@ -169,4 +176,5 @@ def first_delivery(
         attempt=1 if delivered else 0,
         at=notification.created_at,
         due_at=None if delivered else notification.created_at,
+        channel_id=channel_id,
     )

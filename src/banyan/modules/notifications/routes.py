@@ -11,6 +11,7 @@ from banyan.infra.http.hot import served_by
 from banyan.infra.http.query import true_or_false
 from banyan.infra.http.route import problems, router
 from banyan.modules.notifications.contract import NewNotification
+from banyan.modules.notifications.headers import IdempotencyKey
 from banyan.modules.notifications.hot_routes import HotNotifications
 from banyan.modules.notifications.model import Delivery
 from banyan.modules.notifications.service import NotificationService
@@ -29,14 +30,6 @@ from banyan.modules.users.contract import UserNotFound
 UserId = Annotated[str, Path(description="Whom to tell.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])]
 NotificationId = Annotated[
     str, Path(description="The notification's id.", examples=["01890a5d-ac96-774b-bcce-b302099a8057"])
-]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        description="A key of your own: sent again, it has one effect and one answer.",
-    ),
 ]
 IfNoneMatch = Annotated[
     str | None, Header(description="The `ETag` that you hold: 304 when it is still true.")
@@ -175,4 +168,5 @@ def _shown(delivery: Delivery) -> DeliveryView:
         attempt=delivery.attempt,
         at=delivery.at,
         error=delivery.error,
+        channel_id=delivery.channel_id,
     )

@@ -1,6 +1,6 @@
 """Use cases of notifications."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from banyan.kernel.errors import FieldError, InvalidInput
 from banyan.kernel.events import NewEvent
 from banyan.kernel.ids import is_id, new_id
 from banyan.modules.notifications import ledger, store
-from banyan.modules.notifications.channels import IN_APP, Channel
+from banyan.modules.notifications.channels import IN_APP, Channel, by_name
 from banyan.modules.notifications.contract import (
     NOTIFICATION_CREATED,
     NOTIFICATION_DELETED,
@@ -39,12 +39,17 @@ Change = Callable[[Transaction, str, Sequence[str], str], Awaitable[None]]
 
 
 class Sending(NamedTuple):
-    """One notification that waits for its batch. trace: the request that it belongs to; a batch belongs to none."""
+    """One notification that waits for its batch.
+
+    channels: kinds that it goes through, besides the inbox; () for all that its person has set up. only: the one channel
+    of theirs that it goes through instead. trace: the request that it belongs to; a batch belongs to none.
+    """
 
     notification: Notification
     channels: tuple[str, ...]
     actor: str | None
     trace: str | None
+    only: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +68,25 @@ class NotificationService:
     """
 
     def __init__(
-        self, shards: Shards, log: EventLog, clock: Clock, users: Users, channels: Sequence[Channel]
+        self,
+        shards: Shards,
+        log: EventLog,
+        clock: Clock,
+        users: Users,
+        channels: Sequence[Channel],
+        leases: DeliveryLeases,
     ) -> None:
         self._shards = shards
         self._log = log
         self._clock = clock
         self._users = users
-        self._is_inbox = {channel.name: channel.is_inbox for channel in channels}
-        self._leases = DeliveryLeases(shards, clock)
+        self._channels = by_name(channels)
+        self._leases = leases
         self._batches = {name: self._coalescer(name) for name in shards.names()}
 
     @property
     def channel_names(self) -> list[str]:
-        return list(self._is_inbox)
+        return list(self._channels)
 
     async def notify(
         self, user_id: str, notification: NewNotification, *, notification_id: str | None = None
@@ -168,7 +179,8 @@ class NotificationService:
 
     async def create(self, tx: Transaction, sendings: Sequence[Sending]) -> list[UserNotFound | None]:
         """Rows, events and ledger entries of many notifications; for each None, or why it could not be created."""
-        gone = await store.closed(tx, {sending.notification.user_id for sending in sendings})
+        doors = await store.doors(tx, {sending.notification.user_id for sending in sendings})
+        gone = doors.closed
         open_ = [sending for sending in sendings if sending.notification.user_id not in gone]
         positions = await self._log.append_many(tx, [_created(sending) for sending in open_])
         rows = [
@@ -176,9 +188,14 @@ class NotificationService:
             for sending, position in zip(open_, positions, strict=True)
         ]
         if rows:
-            await store.insert_all(
-                tx, rows, [delivery for sending in open_ for delivery in self._deliveries_of(sending)]
-            )
+            deliveries = [
+                delivery
+                for sending in open_
+                for delivery in self._deliveries_of(
+                    sending, doors.enabled.get(sending.notification.user_id, ())
+                )
+            ]
+            await store.insert_all(tx, rows, deliveries)
         return [UserNotFound() if sending.notification.user_id in gone else None for sending in sendings]
 
     async def create_from_event(
@@ -188,6 +205,16 @@ class NotificationService:
         await self._create_unless_there(
             tx, self._sending(user_id, notification, event_id, actor=None), must_exist=False
         )
+
+    async def create_for_channel(
+        self, tx: Transaction, user_id: str, notification: NewNotification, channel_id: str, *, actor: str
+    ) -> str:
+        """A notification that goes through one of the person's channels and no other; its id. Raises UserNotFound."""
+        sending = self._sending(user_id, notification, new_id(), actor=actor)._replace(only=channel_id)
+        (refusal,) = await self.create(tx, [sending])
+        if refusal is not None:
+            raise refusal
+        return sending.notification.id
 
     async def erase(self, tx: Transaction, user_id: str) -> None:
         """Forget all that a user's inbox held, its events too, and accept nothing for it any more."""
@@ -293,7 +320,7 @@ class NotificationService:
     def _sending(
         self, user_id: str, new: NewNotification, notification_id: str, *, actor: str | None
     ) -> Sending:
-        unknown = [channel for channel in new.channels if channel not in self._is_inbox]
+        unknown = [channel for channel in new.channels if channel not in self._channels]
         if unknown:
             available = ", ".join(self.channel_names)
             fault = FieldError("/channels", f"{', '.join(unknown)} is not available; available: {available}")
@@ -307,14 +334,31 @@ class NotificationService:
             data=new.data,
             created_at=now_text(self._clock),
         )
-        channels = tuple(dict.fromkeys((IN_APP, *new.channels)))
-        return Sending(notification, channels, actor, current_traceparent())
+        return Sending(notification, new.channels, actor, current_traceparent())
 
-    def _deliveries_of(self, sending: Sending) -> list[Delivery]:
+    def _deliveries_of(self, sending: Sending, own: Sequence[tuple[str, str]]) -> list[Delivery]:
+        """own: kind and id of the channels that its person has set up and enabled."""
         return [
-            first_delivery(sending.notification, new_id(), channel, delivered=self._is_inbox[channel])
-            for channel in sending.channels
+            first_delivery(
+                sending.notification,
+                new_id(),
+                kind,
+                delivered=self._channels[kind].is_inbox,
+                channel_id=channel_id,
+            )
+            for kind, channel_id in self._ways_of(sending, own)
         ]
+
+    def _ways_of(self, sending: Sending, own: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
+        yield IN_APP, None
+        for kind in dict.fromkeys(sending.channels):
+            if kind != IN_APP and not self._channels[kind].is_set_up:
+                yield kind, None
+        for kind, channel_id in own:
+            # One of a kind that only another version knows is left to that version.
+            is_meant = not sending.channels or kind in sending.channels
+            if kind in self._channels and is_meant and sending.only in (None, channel_id):
+                yield kind, channel_id
 
     def _coalescer(self, shard: str) -> Coalescer[Sending, None]:
         async def create(sendings: Sequence[Sending]) -> Sequence[UserNotFound | None]:

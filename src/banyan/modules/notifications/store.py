@@ -1,16 +1,18 @@
 """Notifications in SQL. Each function works inside the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, null, select, union_all, update
 
 from banyan.infra.db.tables import batch, upsert
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.streams.log import as_json
+from banyan.modules.notifications import channel_store
 from banyan.modules.notifications.model import Delivery, Notification
-from banyan.modules.notifications.tables import closed_inboxes, deliveries, notifications
+from banyan.modules.notifications.tables import closed_inboxes, deliveries, notifications, own_channels
 
 _INSERT = insert(notifications).from_select(
     list(notifications.columns), batch("rows", *notifications.columns)
@@ -22,7 +24,16 @@ _INSERT_DELIVERIES = insert(deliveries).from_select(
 )
 
 _wanted = batch("wanted", closed_inboxes.c.user_id).subquery()
-_CLOSED = select(closed_inboxes.c.user_id).join(_wanted, closed_inboxes.c.user_id == _wanted.c.user_id)
+_CLOSED = select(closed_inboxes.c.user_id, null().label("channel_id"), null().label("kind")).join(
+    _wanted, closed_inboxes.c.user_id == _wanted.c.user_id
+)
+_ENABLED = (
+    select(own_channels.c.user_id, own_channels.c.id.label("channel_id"), own_channels.c.kind)
+    .join(_wanted, own_channels.c.user_id == _wanted.c.user_id)
+    .where(own_channels.c.enabled)
+)
+# One statement, because every notification pays for it.
+_DOORS = union_all(_CLOSED, _ENABLED)
 _CLOSE = upsert(closed_inboxes).values(user_id=bindparam("user_id")).on_conflict_do_nothing()
 
 _is_mine = notifications.c.user_id == bindparam("of_user")
@@ -104,10 +115,24 @@ async def delete_all(tx: Transaction, user_id: str, ids: Sequence[str]) -> None:
     await tx.run(_DELETE, values)
 
 
-async def closed(tx: Transaction, user_ids: set[str]) -> set[str]:
-    """Those of the users whose inbox is closed for good."""
-    rows = await tx.all(_CLOSED, {"wanted": _as_rows(sorted(user_ids))})
-    return {row["user_id"] for row in rows}
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where notifications for some users can go. closed: users whose inbox is closed for good. enabled: of each user the
+    channels that they have set up and enabled, as kind and id."""
+
+    closed: set[str]
+    enabled: Mapping[str, Sequence[tuple[str, str]]]
+
+
+async def doors(tx: Transaction, user_ids: set[str]) -> Doors:
+    closed: set[str] = set()
+    enabled: dict[str, list[tuple[str, str]]] = {}
+    for row in await tx.all(_DOORS, {"wanted": _as_rows(sorted(user_ids))}):
+        if row["channel_id"] is None:
+            closed.add(row["user_id"])
+        else:
+            enabled.setdefault(row["user_id"], []).append((row["kind"], row["channel_id"]))
+    return Doors(closed, enabled)
 
 
 async def close_and_erase(tx: Transaction, user_id: str) -> None:
@@ -115,6 +140,7 @@ async def close_and_erase(tx: Transaction, user_id: str) -> None:
     await tx.run(_CLOSE, {"user_id": user_id})
     await tx.run(_ERASE_DELIVERIES, {"of_user": user_id})
     await tx.run(_ERASE, {"of_user": user_id})
+    await channel_store.erase(tx, user_id)
 
 
 async def everything(tx: Transaction, user_id: str) -> list[Notification]:

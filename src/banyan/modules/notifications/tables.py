@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text
 
-from banyan.infra.db.tables import Id, Instant, Json, Position, metadata
+from banyan.infra.db.tables import Flag, Id, Instant, Json, Position, metadata
 
 notifications = Table(
     "notifications",
@@ -45,6 +45,8 @@ deliveries = Table(
     # When the delivery loop must look at it again: at once, after a pause, or when its lease ends. Null: never.
     Column("due_at", Instant),
     Column("error", Text),
+    # Which of the person's own channels it goes through; null where everybody has the same, such as the inbox.
+    Column("channel_id", Id),
     PrimaryKeyConstraint("user_id", "notification_id", "id"),
 )
 Index(
@@ -52,6 +54,26 @@ Index(
     deliveries.c.due_at,
     sqlite_where=deliveries.c.due_at.is_not(None),
     postgresql_where=deliveries.c.due_at.is_not(None),
+)
+
+# The channels that people have set up themselves.
+own_channels = Table(
+    "notification_channels",
+    metadata,
+    Column("user_id", Id, nullable=False),
+    Column("id", Id, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("name", String(100)),
+    # Of the URL, the rest of which may hold a secret.
+    Column("host", String(300)),
+    Column("enabled", Flag, nullable=False),
+    Column("disabled_reason", String(16)),
+    # URL and secrets, sealed.
+    Column("sealed", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("user_id", "id"),
 )
 
 # Users whose account is deleted. An event that is still on its way when an account goes must not fill its inbox again.

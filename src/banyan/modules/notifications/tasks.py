@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
+from banyan.infra.auth.secret_box import SealedDataUnreadable, SecretBox
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop, wait_for
@@ -25,7 +26,7 @@ from banyan.kernel.errors import Unavailable
 from banyan.kernel.events import Event
 from banyan.modules.notifications import ledger
 from banyan.modules.notifications.channels import Channel, send_through
-from banyan.modules.notifications.contract import BegunDelivery, Deliveries
+from banyan.modules.notifications.contract import NOTIFICATION_CREATED, BegunDelivery, Deliveries
 from banyan.modules.notifications.model import (
     HANDED_OVER_FOR,
     HANDING_OVER_FOR,
@@ -35,6 +36,7 @@ from banyan.modules.notifications.model import (
     Notification,
     Status,
 )
+from banyan.modules.notifications.targets import opened_target
 
 log = get_logger(__name__)
 
@@ -57,8 +59,9 @@ class DeliveryHandover:
     def loop(self) -> Loop:
         return Loop("deliveries", self.run)
 
-    def wake(self, _events: list[Event]) -> None:
-        self._committed.set()
+    def wake(self, events: list[Event]) -> None:
+        if any(event.type == NOTIFICATION_CREATED for event in events):
+            self._committed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -116,8 +119,8 @@ class DeliveryHandover:
         return min([LOOK_SECONDS, *(max(0.0, wait) for wait in waits)])
 
 
-def delivery_kind(deliveries: Deliveries, channels: Mapping[str, Channel]) -> TaskKind:
-    """How a worker does such a task."""
+def delivery_kind(deliveries: Deliveries, channels: Mapping[str, Channel], box: SecretBox) -> TaskKind:
+    """How a worker does such a task. box: opens what was sealed for workers."""
 
     async def handle(task: Task) -> None:
         names = (task.user_id, task.data["notification_id"], task.data["delivery_id"])
@@ -125,7 +128,12 @@ def delivery_kind(deliveries: Deliveries, channels: Mapping[str, Channel]) -> Ta
         if begun is None:
             return
         delivery, notification = _as_models(begun)
-        outcome, error = await send_through(channels, delivery, notification)
+        try:
+            target = opened_target(box, delivery.id, begun.target)
+        except SealedDataUnreadable as unreadable:
+            outcome, error = "refused", type(unreadable).__name__
+        else:
+            outcome, error = await send_through(channels, delivery, notification, target)
         await deliveries.settle_delivery(*names, attempt=begun.attempt, outcome=outcome, error=error)
 
     # Longer than a sending may take, so that it is the ledger that learns of it.

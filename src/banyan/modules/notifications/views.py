@@ -40,7 +40,11 @@ def notify_body(channels: Sequence[str]) -> type["NotifyRequest"]:
 
     class WithChannels(NotifyRequest):
         channels: list[channel] = Field(  # type: ignore[valid-type]
-            default_factory=lambda: [names[0]], min_length=1, max_length=10, description="Besides the inbox."
+            default_factory=list,
+            min_length=1,
+            max_length=10,
+            description="Kinds of channels besides the inbox: all of that kind that the person has enabled."
+            " Without it: all that the person has enabled.",
         )
 
     WithChannels.__name__ = WithChannels.__qualname__ = "NotifyRequest"
@@ -121,3 +125,6 @@ class DeliveryView(View):
         json_schema_extra=TIME, examples=[EXAMPLE_TIME], description="When it came into this state."
     )
     error: str | None = Field(description="Why the last try failed.")
+    channel_id: str | None = Field(
+        json_schema_extra=UUID, description="Which of the person's own channels; null for the inbox."
+    )

@@ -1,14 +1,19 @@
-"""Channels: the ways in which a notification reaches its person. A new one is one more adapter of `Channel`."""
+"""What every way of sending promises, and one attempt through it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from banyan.infra.faults import fault_point
 from banyan.modules.notifications.contract import Outcome
 from banyan.modules.notifications.model import SEND_TIMEOUT, Delivery, Notification
 
-IN_APP = "in_app"
+Target = Mapping[str, Any]
+"""Where a delivery goes: what its channel needs beside the notification, such as a URL and its secrets. JSON."""
+
+
+class TryLater(Exception):
+    """It may work later. Its text is stored, so it is a reason (`Status503`), never an address or a message."""
 
 
 class Undeliverable(Exception):
@@ -16,16 +21,22 @@ class Undeliverable(Exception):
     (`address rejected`), never an address or a message."""
 
 
+class Gone(Undeliverable):
+    """The receiver wants nothing any more: the person's channel is to be disabled."""
+
+
 class Channel(Protocol):
     """name: as in the API and the ledger.
 
     is_inbox: True when the notification's own row is the delivery, so that there is nothing left to send.
+    is_set_up: True when people set it up themselves: a notification goes through each enabled one of theirs.
     """
 
     name: str
     is_inbox: bool
+    is_set_up: bool
 
-    async def send(self, delivery: Delivery, notification: Notification) -> None:
+    async def send(self, delivery: Delivery, notification: Notification, target: Target) -> None:
         """Hand it over; when this returns, the receiver has it.
 
         May be called more than once for one delivery (a crash between sending and noting it): give `delivery.id` to
@@ -35,39 +46,8 @@ class Channel(Protocol):
         ...
 
 
-class InAppChannel:
-    """The inbox itself."""
-
-    name = IN_APP
-    is_inbox = True
-
-    async def send(self, delivery: Delivery, notification: Notification) -> None:
-        """The row is there, in the transaction that made the ledger's entry; nothing is left to do."""
-
-
-class MemoryChannel:
-    """A receiver in memory, for tests: keeps what it gets, drops repeats by the delivery's id, and fails when told to.
-
-    faults: raised one after the other, one at each sending, before anything is kept.
-    """
-
-    is_inbox = False
-
-    def __init__(self, name: str = "memory") -> None:
-        self.name = name
-        self.received: dict[str, Notification] = {}
-        self.faults: deque[Exception] = deque()
-        self.sendings = 0
-
-    async def send(self, delivery: Delivery, notification: Notification) -> None:
-        self.sendings += 1
-        if self.faults:
-            raise self.faults.popleft()
-        self.received.setdefault(delivery.id, notification)
-
-
 async def send_through(
-    channels: Mapping[str, Channel], delivery: Delivery, notification: Notification
+    channels: Mapping[str, Channel], delivery: Delivery, notification: Notification, target: Target
 ) -> tuple[Outcome, str | None]:
     """Make one attempt: what became of it, and a word for the reason when it did not arrive."""
     channel = channels.get(delivery.channel)
@@ -76,11 +56,16 @@ async def send_through(
         return "refused", "UnknownChannel"
     try:
         async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
-            await channel.send(delivery, notification)
+            await channel.send(delivery, notification, target)
+    except Gone as reason:
+        return "gone", str(reason) or "Gone"
     except Undeliverable as reason:
         return "undeliverable", str(reason) or "Undeliverable"
+    except TryLater as reason:
+        return "refused", str(reason) or "TryLater"
     except Exception as error:
         return "refused", type(error).__name__
+    fault_point("after-send")
     return "delivered", None
 
 
