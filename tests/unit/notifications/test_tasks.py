@@ -1,33 +1,16 @@
 """Deliveries by way of the task queue: each attempt is sent once, whatever is repeated, lost or late."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.handed_tasks import Handed
 from tests.support.inboxes import ADA, Inboxes, opened_inboxes
 
-from banyan.infra.tasks.memory import MemoryTasks
-from banyan.infra.tasks.task import Task
 from banyan.modules.notifications.channels import Undeliverable, by_name
 from banyan.modules.notifications.model import HANDED_OVER_FOR, LEASE, MAX_ATTEMPTS, RETRY_PAUSES
 from banyan.modules.notifications.tasks import DeliveryHandover, delivery_kind
-
-
-class Handed(MemoryTasks):
-    """Keeps the tasks for the test to do them when it likes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tasks: list[Task] = []
-
-    async def put(self, tasks: Sequence[Task]) -> None:
-        await super().put(tasks)
-        self.tasks += tasks
-
-    def take_all(self) -> list[Task]:
-        taken, self.tasks = self.tasks, []
-        return taken
 
 
 class Post:

@@ -1,18 +1,17 @@
 """Reminders by way of the task queue: found once, told once, and found again when the queue has lost them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tests.support.databases import opened_shards
+from tests.support.handed_tasks import Handed
 
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.streams.log import EventLog
-from banyan.infra.tasks.memory import MemoryTasks
-from banyan.infra.tasks.task import Task
 from banyan.kernel.clock import ManualClock, to_text
 from banyan.kernel.ids import new_id
 from banyan.modules.todos import store
@@ -25,22 +24,6 @@ from banyan.modules.todos.tasks import ReminderHandover, reminder_kind
 ADA = "01890a5d-ac96-774b-bcce-b302099a8057"
 BOB = "01890a5d-ac96-774b-bcce-b302099a8058"
 SOON = timedelta(minutes=5)
-
-
-class Handed(MemoryTasks):
-    """Keeps the tasks for the test to do them when it likes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tasks: list[Task] = []
-
-    async def put(self, tasks: Sequence[Task]) -> None:
-        await super().put(tasks)
-        self.tasks += tasks
-
-    def take_all(self) -> list[Task]:
-        taken, self.tasks = self.tasks, []
-        return taken
 
 
 @dataclass
