@@ -5,6 +5,7 @@ one, and of several processes that look at the same to-do only one finds it stil
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from banyan.infra.db.shards import Shards
@@ -22,11 +23,10 @@ BATCH = 100
 LONGEST_SLEEP_SECONDS = 5.0
 
 
-class Reminders:
-    def __init__(self, shards: Shards, log: EventLog, clock: Clock) -> None:
-        self._shards = shards
-        self._log = log
-        self._clock = clock
+class ReminderLoop(ABC):
+    """What looks for due reminders, whoever tells them then."""
+
+    def __init__(self) -> None:
         self._changed = asyncio.Event()
 
     def loop(self) -> Loop:
@@ -36,6 +36,17 @@ class Reminders:
         """Look again when a commit may have set an earlier time."""
         if any(may_ring(event) for event in events):
             self._changed.set()
+
+    @abstractmethod
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class Reminders(ReminderLoop):
+    def __init__(self, shards: Shards, log: EventLog, clock: Clock) -> None:
+        super().__init__()
+        self._shards = shards
+        self._log = log
+        self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

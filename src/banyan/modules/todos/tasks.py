@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from banyan.infra.db.shards import Shards
-from banyan.infra.loops import Loop, wait_for
+from banyan.infra.loops import wait_for
 from banyan.infra.tasks.backoff import Backoff
 from banyan.infra.tasks.protocol import TaskQueue
 from banyan.infra.tasks.task import Task
@@ -19,10 +19,9 @@ from banyan.infra.tasks.worker import TaskKind
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.clock import Clock, from_text, now_text
 from banyan.kernel.errors import Unavailable
-from banyan.kernel.events import Event
 from banyan.modules.todos import store
 from banyan.modules.todos.contract import MOST_REMINDERS, Todos
-from banyan.modules.todos.reminders import LONGEST_SLEEP_SECONDS, may_ring
+from banyan.modules.todos.reminders import LONGEST_SLEEP_SECONDS, ReminderLoop
 from banyan.modules.todos.store import DueReminder
 
 log = get_logger(__name__)
@@ -35,22 +34,14 @@ REMEMBERED_SECONDS = 300.0
 MOST_IN_QUEUE = 10_000
 
 
-class ReminderHandover:
+class ReminderHandover(ReminderLoop):
     def __init__(self, shards: Shards, clock: Clock, tasks: TaskQueue) -> None:
+        super().__init__()
         self._shards = shards
         self._clock = clock
         self._tasks = tasks
-        self._changed = asyncio.Event()
         self._backoff = Backoff()
         self._handed_over: dict[DueReminder, float] = {}
-
-    def loop(self) -> Loop:
-        return Loop("reminders", self.run)
-
-    def observe(self, events: Sequence[Event]) -> None:
-        """Look again when a commit may have set an earlier time."""
-        if any(may_ring(event) for event in events):
-            self._changed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
