@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from tests.support.accounts import PASSWORD, Account, client_of
 from tests.support.eventually import eventually
 from tests.support.mailbox import Mailbox, token_in
-from tests.support.rabbitmq import RunningRabbitMQ, emptied_rabbitmq, put_task, waiting_in
+from tests.support.rabbitmq import RunningRabbitMQ, put_task, waiting_in
 from tests.support.server import RunningServer
 from tests.support.todos import create
 from tests.support.workers import RunningWorker
@@ -22,30 +22,6 @@ from banyan.kernel.ids import new_id
 
 NewUser = Callable[..., Account]
 MakeWorker = Callable[..., RunningWorker]
-
-
-@pytest.fixture
-def broker() -> RunningRabbitMQ:
-    return emptied_rabbitmq()
-
-
-@pytest.fixture
-def api_server(make_server: Callable[..., RunningServer], broker: RunningRabbitMQ) -> RunningServer:
-    return make_server({"BANYAN_AMQP_URL": broker.url})
-
-
-@pytest.fixture
-def make_worker(tmp_path: Path, api_server: RunningServer) -> Iterator[MakeWorker]:
-    made: list[RunningWorker] = []
-
-    def make(**settings: str) -> RunningWorker:
-        made.append(RunningWorker(tmp_path, settings, beside=api_server))
-        made[-1].start()
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.stop()
 
 
 def banyan_tasks(server: RunningServer, *arguments: str) -> list[dict]:

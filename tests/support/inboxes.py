@@ -62,7 +62,9 @@ class Inboxes:
         self.log = EventLog(STREAM, clock)
         self.users = KnownUsers(ADA, BOB)
         self.channel = MemoryChannel()
-        channels: Sequence[Channel] = [InAppChannel(), self.channel]
+        self.webhook = MemoryChannel("webhook", is_set_up=True)
+        self.email = MemoryChannel("email", is_set_up=True)
+        channels: Sequence[Channel] = [InAppChannel(), self.channel, self.webhook, self.email]
         self.box = SecretBox("a secret of tests that is long enough")
         self.targets = Targets(shards, clock, self.users, self.box)
         self.settling = Settling(shards, self.log, clock)

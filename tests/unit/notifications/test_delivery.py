@@ -210,3 +210,57 @@ async def test_the_loop_is_woken_by_a_commit_and_stops_at_once(
         await asyncio.wait_for(arrived.wait(), 5)
     await asyncio.wait_for(runner.stop(timeout_seconds=60), 5)
     assert runner.failures == {}
+
+
+async def test_one_that_hangs_holds_its_own_place_and_nobody_elses(
+    inboxes: Inboxes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("banyan.modules.notifications.delivery.LOOK_SECONDS", 3600.0)
+    arrived: asyncio.Queue[str] = asyncio.Queue()
+    let_go = asyncio.Event()
+
+    async def send(delivery: Delivery, notification: Notification, target: Target) -> None:
+        if notification.message == "hangs":
+            await let_go.wait()
+        arrived.put_nowait(notification.message)
+
+    monkeypatch.setattr(inboxes.channel, "send", send)
+    runner = LoopRunner([Loop("deliveries", inboxes.loop.run)])
+    runner.start()
+    await inboxes.send("hangs", through_memory=True)
+    for message in ("first", "second"):
+        await inboxes.send(message, through_memory=True)
+        assert await asyncio.wait_for(arrived.get(), 5) == message
+    let_go.set()
+    assert await asyncio.wait_for(arrived.get(), 5) == "hangs"
+    await asyncio.wait_for(runner.stop(timeout_seconds=60), 5)
+    assert runner.failures == {}
+
+
+async def test_when_all_places_are_taken_the_next_waits_for_one(
+    inboxes: Inboxes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("banyan.modules.notifications.delivery.LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr("banyan.modules.notifications.delivery.MOST_AT_ONCE", 2)
+    inside = most = 0
+    done = asyncio.Event()
+
+    async def send(delivery: Delivery, notification: Notification, target: Target) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+        inboxes.channel.sendings += 1
+        if inboxes.channel.sendings == 7:
+            done.set()
+
+    monkeypatch.setattr(inboxes.channel, "send", send)
+    for number in range(7):
+        await inboxes.send(str(number), through_memory=True)
+    runner = LoopRunner([Loop("deliveries", inboxes.loop.run)])
+    runner.start()
+    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(runner.stop(timeout_seconds=60), 5)
+    assert most == 2
+    assert runner.failures == {}

@@ -75,7 +75,9 @@ async def test_nobody_is_told_nothing(inboxes: Inboxes):
 async def test_an_unknown_channel_is_refused_with_those_that_exist(inboxes: Inboxes):
     with pytest.raises(InvalidInput) as refused:
         await inboxes.service.notify(ADA, NewNotification("message", "x", channels=("pigeon",)))
-    assert refused.value.errors[0].detail == "pigeon is not available; available: in_app, memory"
+    assert (
+        refused.value.errors[0].detail == "pigeon is not available; available: in_app, memory, webhook, email"
+    )
 
 
 async def test_one_key_has_one_effect_and_one_answer(inboxes: Inboxes):

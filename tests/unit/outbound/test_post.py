@@ -147,7 +147,11 @@ async def test_of_an_endless_answer_only_so_much_is_read() -> None:
 
 
 async def test_a_head_that_does_not_end_is_no_answer() -> None:
-    async with serving(b"HTTP/1.1 200 OK\r\nx: " + b"x" * (2 * MOST_ANSWER_BYTES)) as server:
+    async def long_winded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nx: " + b"x" * (2 * MOST_ANSWER_BYTES))
+        await reader.read()
+
+    async with serving(long_winded) as server:
         with pytest.raises(NotReached) as refused:
             await outbound().post(f"http://127.0.0.1:{server.port}/", {}, b"")
     assert refused.value.reason == "BadAnswer"
@@ -164,7 +168,9 @@ async def test_what_does_not_speak_http_is_no_answer(answer: bytes) -> None:
 
 
 async def test_an_interim_answer_is_not_the_answer() -> None:
-    async with serving(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n") as server:  # fmt: skip
+    # Longer than what is read at a time, so that the last answer is not read with it.
+    interim = b"HTTP/1.1 103 Early Hints\r\nlink: " + b"x" * 20_000 + b"\r\n\r\n"
+    async with serving(interim + b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n") as server:
         assert await outbound().post(f"http://127.0.0.1:{server.port}/", {}, b"") == 503
 
 

@@ -7,17 +7,18 @@ from banyan.modules.notifications.model import Delivery, Notification
 
 
 class MemoryChannel:
-    """Keeps what it gets, drops repeats by the delivery's id, and fails when told to.
+    """Keeps what it gets and where to, drops repeats by the delivery's id, and fails when told to.
 
     faults: raised one after the other, one at each sending, before anything is kept.
     """
 
     is_inbox = False
-    is_set_up = False
 
-    def __init__(self, name: str = "memory") -> None:
+    def __init__(self, name: str = "memory", *, is_set_up: bool = False) -> None:
         self.name = name
+        self.is_set_up = is_set_up
         self.received: dict[str, Notification] = {}
+        self.targets: dict[str, Target] = {}
         self.faults: deque[Exception] = deque()
         self.sendings = 0
 
@@ -25,4 +26,5 @@ class MemoryChannel:
         self.sendings += 1
         if self.faults:
             raise self.faults.popleft()
+        self.targets[delivery.id] = target
         self.received.setdefault(delivery.id, notification)
