@@ -108,19 +108,18 @@ def test_a_notification_arrives_signed_and_stands_in_the_ledger(ada: Account, re
 
 
 def test_a_receiver_that_fails_gets_it_again_with_the_same_id(ada: Account, receiver: Receiver) -> None:
-    receiver.answers = [500, 302]
+    receiver.answers = [500]
     made = add_webhook(ada, receiver.url)
     sent = notify(ada)
-    first, second, third = receiver.wait_for(3)
-    assert first.id == second.id == third.id
-    assert first.body == second.body == third.body
+    first, second = receiver.wait_for(2)
+    assert first.id == second.id
+    assert first.body == second.body
     done = settled(ada, sent, made["id"], "delivered")
-    assert done["attempt"] == 3
-    assert len(receiver.received) == 3
+    assert done["attempt"] == 2
+    assert len(receiver.received) == 2
 
 
 def test_why_an_attempt_failed_stands_in_the_ledger(ada: Account, receiver: Receiver) -> None:
-    receiver.answers = [503]
     receiver.stop()
     made = add_webhook(ada, receiver.url)
     sent = notify(ada)

@@ -163,8 +163,8 @@ def test_data_may_be_as_large_as_it_says(ada: Account):
 
 def test_channels_that_are_missing_are_named_with_those_that_are_there(ada: Account):
     send(ada, channels=["in_app", "in_app"])
-    answer = ada.client.post(f"/notify/{ada.id}", json={"message": "x", "channels": ["email"]})
-    assert "available: in_app" in answer.json()["errors"][0]["detail"]
+    answer = ada.client.post(f"/notify/{ada.id}", json={"message": "x", "channels": ["pigeon"]})
+    assert "available: in_app, email, webhook" in answer.json()["errors"][0]["detail"]
 
 
 def test_to_others_one_may_not_send_and_learns_nothing_of_them(ada: Account, bob: Account):
@@ -417,6 +417,7 @@ def test_the_ledger_tells_how_it_was_delivered(ada: Account):
         "attempt": 1,
         "at": inbox(ada)[0]["created_at"],
         "error": None,
+        "channel_id": None,
     }
 
 

@@ -48,4 +48,16 @@ async def erase(tx: Transaction, user_id: str) -> None:
 
 
 def _from_row(row: Row) -> OwnChannel:
-    return OwnChannel(**{name: row[name] for name in _FIELDS} | {"enabled": bool(row["enabled"])})
+    return OwnChannel(
+        user_id=row["user_id"],
+        id=row["id"],
+        kind=row["kind"],
+        name=row["name"],
+        host=row["host"],
+        enabled=bool(row["enabled"]),
+        disabled_reason=row["disabled_reason"],
+        sealed=row["sealed"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+    )
