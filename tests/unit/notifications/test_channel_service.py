@@ -81,6 +81,7 @@ async def test_every_change_is_an_event_that_folds_to_what_is_stored(inboxes: In
     ]
     assert {event.actor for event in events} == {SESSION}
     assert "token" not in repr(events)
+    assert "sealed" not in repr(events)
     assert (await inboxes.own.get(ADA, first)).channel.version == 4
 
 
