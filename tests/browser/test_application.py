@@ -10,6 +10,7 @@ from tests.support.browser import NO_NETWORK, SESSION_ENDED, Window
 from tests.support.eventually import eventually
 from tests.support.server import RunningServer
 from tests.support.todos import all_of, create, titles
+from tests.support.webhooks import Receiver
 
 pytestmark = pytest.mark.browser
 
@@ -318,3 +319,35 @@ def test_the_token_is_nowhere_that_a_script_could_keep_it(open_window: OpenWindo
         assert cookie.get("sameSite") in ("Strict", "Lax")
         assert cookie.get("value", "") not in kept
     assert "eyJ" not in kept  # no JWT
+
+
+def test_a_webhook_is_added_tried_turned_off_and_deleted(open_window: OpenWindow, account: Account) -> None:
+    window = open_window()
+    window.log_in(account)
+    window.page.goto(window.url + "/#/settings")
+    window.find("channel-add-webhook").click()
+    form = window.find("webhook-form")
+    form.get_by_label("Address").fill("http://10.0.0.1/inside")
+    window.allowed = [re.compile(r"status of 422")]  # the browser reports a refused form as an error
+    window.find("webhook-form-submit").click()
+    expect(form).to_contain_text("public on the Internet")
+    with Receiver() as receiver:
+        form.get_by_label("Address").fill(receiver.url)
+        form.get_by_label("Name").fill("Door bell")
+        window.find("webhook-form-submit").click()
+        secret = window.find("webhook-secret").inner_text()
+        window.page.get_by_role("button", name="I have kept it").click()
+        expect(window.find("channel-item")).to_contain_text("Door bell")
+        window.find("channel-test").click()
+        (got,) = receiver.wait_for(1)
+        assert got.verified(secret)["data"]["title"] == "Test message"
+        # Its receiver wants nothing any more: the page learns so by itself.
+        receiver.answers = [410]
+        window.find("channel-test").click()
+        expect(window.find("channel-item")).to_contain_text("wants nothing any more")
+    window.find("channel-switch").click()
+    expect(window.find("channel-test")).to_be_visible()
+    window.find("channel-delete").click()
+    window.find("confirm-yes").click()
+    expect(window.find("channel-item")).to_have_count(0)
+    assert account.client.get("/notifications/channels").json() == []

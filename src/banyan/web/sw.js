@@ -12,7 +12,7 @@ const SCRIPTS = [
   "net/api", "net/live", "net/session",
   "data/actions", "data/base", "data/commands", "data/db", "data/loader", "data/overlay", "data/selectors", "data/store", "data/sync-queue",
   "ui/dialog", "ui/drag", "ui/forms", "ui/illustrations", "ui/menu", "ui/shortcuts", "ui/theme", "ui/toast",
-  "views/auth", "views/help", "views/history", "views/list-dialog", "views/notifications", "views/quick-add", "views/settings",
+  "views/auth", "views/channels", "views/help", "views/history", "views/list-dialog", "views/notifications", "views/quick-add", "views/settings",
   "views/sidebar", "views/todo-detail", "views/todo-list", "views/todo-row", "views/topbar",
 ];
 const STYLES = ["tokens", "base", "controls", "layout", "todos", "panels", "settings", "auth", "overlays"];

@@ -116,7 +116,7 @@ function guard() {
 async function enter() {
   workspace = await openWorkspace({
     api, session, store, userId: session.userId,
-    hooks: { onAccepted, onRefused, onThrottled, onArrival, onSessionEvent },
+    hooks: { onAccepted, onRefused, onThrottled, onArrival, onSessionEvent, onChannelEvent },
   });
   store.set({ status: "signed-in" });
   guard();
@@ -214,6 +214,8 @@ const onThrottled = (error) => toasts.show(`${explain(error)} Your changes are k
 function onArrival(note) {
   toasts.show(note.title ? `${note.title}: ${short(note.message)}` : short(note.message), { action: { label: "Show", run: () => notifications.open(topbar.bell) } });
 }
+
+const onChannelEvent = () => settings.loadChannels();
 
 function onSessionEvent(event) {
   if (event.type === "SessionRevoked" && event.subject === session.sessionId) session.renew().catch(() => {});

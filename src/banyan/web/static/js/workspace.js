@@ -15,7 +15,7 @@ const RELOAD_MS = 4_000;
 
 /**
  * Open the user's workspace: the offline copy shows at once, the network follows.
- * hooks: onAccepted(op, result), onRefused(op, error), onThrottled(error), onArrival(notification), onSessionEvent(event).
+ * hooks: onAccepted(op, result), onRefused(op, error), onThrottled(error), onArrival(notification), onSessionEvent(event), onChannelEvent(event).
  */
 export async function openWorkspace({ api, session, store, userId, hooks }) {
   const db = await openDb(userId);
@@ -31,7 +31,7 @@ export async function openWorkspace({ api, session, store, userId, hooks }) {
     onRefused: hooks.onRefused,
     onThrottled: hooks.onThrottled,
   });
-  const loader = createLoader({ api, store, db, base, onSessionEvent: hooks.onSessionEvent, onArrival: hooks.onArrival });
+  const loader = createLoader({ api, store, db, base, onSessionEvent: hooks.onSessionEvent, onChannelEvent: hooks.onChannelEvent, onArrival: hooks.onArrival });
   const live = createLive({
     session,
     onEvent: loader.onEvent,

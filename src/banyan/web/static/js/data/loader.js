@@ -13,7 +13,7 @@ const SETTLE_MS = 300;
 /** The completed to-dos of one view are paged on their own. */
 export const pageKey = ({ list = "", label = "", q = "" } = {}) => JSON.stringify([list, label, q]);
 
-export function createLoader({ api, store, db, base, onSessionEvent, onArrival }) {
+export function createLoader({ api, store, db, base, onSessionEvent, onChannelEvent, onArrival }) {
   let reloading = null;
   const asked = new Set();
 
@@ -139,6 +139,9 @@ export function createLoader({ api, store, db, base, onSessionEvent, onArrival }
       else refreshNotifications();
       refreshUnread();
     },
+    ChannelCreated: () => onChannelEvent(),
+    ChannelChanged: () => onChannelEvent(),
+    ChannelDeleted: () => onChannelEvent(),
     UserChanged: () => quietly(loadProfile)(),
     SessionStarted: (event) => onSessionEvent(event),
     SessionRevoked: (event) => onSessionEvent(event),

@@ -8,6 +8,7 @@ import { explain } from "../net/api.js";
 import { confirmDialog, openDialog } from "../ui/dialog.js";
 import { field, form } from "../ui/forms.js";
 import { chooseTheme, chosenTheme, THEMES } from "../ui/theme.js";
+import { createChannels } from "./channels.js";
 import { fillAvatar } from "./topbar.js";
 
 const LOCALES = ["en-GB", "en-US", "de-DE", "de-CH", "fr-FR", "fr-CH", "it-IT", "es-ES", "pt-BR", "nl-NL", "sv-SE", "da-DK", "nb-NO", "fi-FI", "pl-PL", "cs-CZ", "hu-HU", "tr-TR", "uk-UA", "el-GR", "he-IL", "ar-EG", "hi-IN", "id-ID", "vi-VN", "th-TH", "ja-JP", "ko-KR", "zh-CN", "zh-TW"];
@@ -16,6 +17,7 @@ export function createSettings(app) {
   const content = h("div.settings-inner");
   const node = h("main.settings", { tabindex: "-1", testid: "settings", "aria-label": "Settings", hidden: true }, content);
   const devices = h("ul.devices", { role: "list" });
+  const channels = createChannels(app, attempt);
   let drawnUser = "";
   let shown = false;
 
@@ -28,6 +30,7 @@ export function createSettings(app) {
       section("Appearance", "Kept on this device.", themePicker()),
       section("Notifications", "Reminders arrive in the panel under the bell, on every device at once.",
         h("button.button", { type: "button", testid: "notify-test", onclick: testNotification }, icon("bell"), "Send me a test notification")),
+      section("Channels", "Where else your notifications go, besides the panel.", channels.node),
       section("Password", null, passwordForm()),
       section("Devices", "Where you are logged in. Log out the ones that you do not know.", devices,
         h("button.button", { type: "button", testid: "sessions-revoke-others", onclick: revokeOthers }, "Log out all other devices")),
@@ -181,6 +184,7 @@ export function createSettings(app) {
   return {
     node,
     loadDevices,
+    loadChannels: () => shown && channels.load(),
     update(state) {
       const show = state.route.path === "/settings" && state.status === "signed-in";
       node.hidden = !show;
@@ -202,6 +206,7 @@ export function createSettings(app) {
         document.title = "Settings · Banyan";
         node.scrollTop = 0;
         loadDevices();
+        channels.load();
       }
     },
   };
