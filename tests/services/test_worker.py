@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from tests.support.accounts import Account, client_of, register
 from tests.support.eventually import eventually
-from tests.support.mailbox import Mailbox
+from tests.support.mailbox import Mailbox, token_in
 from tests.support.rabbitmq import emptied_rabbitmq
 from tests.support.services import MODULES, SECRET, RunningServices
 from tests.support.todos import create
+from tests.support.webhooks import Receiver
 from tests.support.workers import RunningWorker
 
 from banyan.kernel.ids import new_id
@@ -79,3 +80,21 @@ def test_it_begins_and_settles_the_deliveries_of_the_service_notifications(
         found = eventually(refused, "the attempt is settled", within_seconds=20)
     assert (found["attempt"], found["error"]) == (1, "UnknownChannel")
     assert found["status"] in ("retrying", "sending")
+
+
+def test_it_sends_through_the_channels_that_people_have_set_up(
+    services: RunningServices, worker: tuple[RunningWorker, Mailbox], ada: Account
+) -> None:
+    """Where to is asked of the service notifications, and of users behind it."""
+    _, mailbox = worker
+    letter = mailbox.wait_for(ada.email)
+    with client_of(services["users"].url) as anonymous:
+        assert anonymous.post("/auth/verify", json={"token": token_in(letter)}).status_code == 204
+    with Receiver() as receiver, client_of(services["notifications"].url, ada.access_token) as client:
+        hook = {"kind": "webhook", "url": receiver.url}
+        secret = client.post("/notifications/channels", json=hook).json()["secret"]
+        assert client.post("/notifications/channels", json={"kind": "email"}).status_code == 201
+        client.post(f"/notify/{ada.id}", json={"title": "Garden", "message": "Water the banyan."})
+        (got,) = receiver.wait_for(1)
+        assert got.verified(secret)["data"]["message"] == "Water the banyan."
+    assert "Water the banyan." in mailbox.wait_for(ada.email, subject="Garden").text

@@ -212,8 +212,8 @@ async def test_gone_disables_the_channel_whoever_sends(inboxes: Inboxes):
         assert (await inboxes.states(sent))["webhook"] == ("failed", 1)
         now = (await inboxes.own.get(ADA, channel)).channel
         assert (now.enabled, now.disabled_reason, now.version) == (False, "gone", 2)
+        assert await fold_matches(inboxes)
         await inboxes.own.delete(ADA, SESSION, channel)
-    assert await fold_matches(inboxes)
 
 
 async def test_a_closed_inbox_has_no_channels_and_takes_none(inboxes: Inboxes):
