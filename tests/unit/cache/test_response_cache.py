@@ -12,12 +12,14 @@ def test_an_answer_is_found_at_its_own_position():
     assert cache.get("ada", "q", 1) is OLD
 
 
-def test_an_answer_is_no_answer_once_the_stream_has_moved_and_its_room_is_freed():
+def test_an_answer_is_no_answer_once_the_stream_has_moved_and_the_next_one_takes_its_room():
     cache = ResponseCache()
     cache.put("ada", "q", 1, OLD)
     assert cache.get("ada", "q", 2) is None
-    assert len(cache) == 0
-    assert cache.size_bytes == 0
+    assert cache.at_any_position("ada", "q") == (1, OLD)
+    cache.put("ada", "q", 2, NEW)
+    assert len(cache) == 1
+    assert cache.size_bytes == NEW.size
 
 
 def test_a_reader_that_is_behind_neither_sees_nor_drops_the_newer_answer():

@@ -1,8 +1,9 @@
 """Read-through: loaded once, then answered from memory or from Redis, for as long as the stream has not moved.
 
 position ──▶ in this process? ── yes ──▶ it
-                 └── no ──▶ one of all who ask here: in the shared cache? ── yes ──▶ keep it here too
-                                                           └── no ──▶ load, keep in both
+                 └── no ──▶ an earlier one, and every event since? ── yes ──▶ bring it up (following.py)
+                              └── no ──▶ one of all who ask here: in the shared cache? ── yes ──▶ keep it here too
+                                                                        └── no ──▶ load, keep in both
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from datetime import timedelta
 from struct import Struct
 from typing import NamedTuple
 
+from banyan.infra.cache.following import Follower
 from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.cache.shared import Made, SharedCache
 from banyan.infra.cache.single_flight import SingleFlight
@@ -34,6 +36,7 @@ class ReadThrough:
 
     shared: what processes have in common; None for the only process. name: of its keys there (`user:…`).
     ttl: how long an entry that nobody uses stays there. It never decides whether an entry is right.
+    follower: brings earlier entries up to date; None where entries cannot be told from events.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ReadThrough:
         *,
         name: str | None = None,
         ttl: timedelta = timedelta(seconds=60),
+        follower: Follower | None = None,
     ) -> None:
         self._stream = stream
         self._positions = positions
@@ -52,6 +56,7 @@ class ReadThrough:
         self._shared = shared
         self._name = name or stream
         self._ttl = ttl
+        self._follower = follower
         self._loads: SingleFlight[Entry] = SingleFlight()
 
     async def get(self, user_id: str, key: Hashable, load: Load) -> Entry:
@@ -60,11 +65,22 @@ class ReadThrough:
         if position is None:
             position = await self._positions.current(user_id, self._stream)
         entry = self._local.get(user_id, key, position)
+        if entry is None and self._follower is not None:
+            entry = self._followed(self._follower, user_id, key, position)
         if entry is None:
             # The position is part of the flight: nobody is given what was loaded before their own write.
             entry = await self._loads.do(
                 (user_id, key, position), lambda: self._load(user_id, key, position, load)
             )
+        return entry
+
+    def _followed(self, follower: Follower, user_id: str, key: Hashable, position: int) -> Entry | None:
+        found = self._local.at_any_position(user_id, key)
+        if found is None:
+            return None
+        entry = follower.brought_up(user_id, key, *found, position)
+        if entry is not None:
+            self._local.put(user_id, key, position, entry)
         return entry
 
     async def _load(self, user_id: str, key: Hashable, position: int, load: Load) -> Entry:

@@ -38,17 +38,19 @@ class ResponseCache:
         self._bytes = 0
 
     def get(self, user_id: str, key: Hashable, position: int) -> Entry | None:
-        """The answer, if it was made at this position. One that was made earlier is dropped."""
+        """The answer, if it was made at this position."""
         found = self._entries.get((user_id, key))
         if found is None:
             return None
         made_at, entry = found
         if made_at != position:
-            if made_at < position:
-                self._drop((user_id, key))
             return None
         self._entries.move_to_end((user_id, key))
         return entry
+
+    def at_any_position(self, user_id: str, key: Hashable) -> tuple[int, Entry] | None:
+        """The position of the answer that is there, and the answer; for whoever can bring it up to another."""
+        return self._entries.get((user_id, key))
 
     def put(self, user_id: str, key: Hashable, position: int, entry: Entry) -> None:
         """Remember an answer made from a snapshot at `position`; a newer one that is there already stays."""

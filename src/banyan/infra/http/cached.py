@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 
+from banyan.infra.cache.following import Follower
 from banyan.infra.cache.read_through import Load, Loaded, ReadThrough
 from banyan.infra.cache.response_cache import ResponseCache
 from banyan.infra.cache.shared import SharedCache
@@ -19,9 +20,15 @@ class CachedAnswers:
     """The cached GET routes of one stream's module."""
 
     def __init__(
-        self, stream: str, positions: Positions, cache: ResponseCache, shared: SharedCache | None = None
+        self,
+        stream: str,
+        positions: Positions,
+        cache: ResponseCache,
+        shared: SharedCache | None = None,
+        *,
+        follower: Follower | None = None,
     ) -> None:
-        self._entries = ReadThrough(stream, positions, cache, shared)
+        self._entries = ReadThrough(stream, positions, cache, shared, follower=follower)
 
     async def answer(self, request: HotRequest, key: Hashable, load: Load) -> Answer:
         """200 with the entry of this user and key, or 304 when the client holds it already.

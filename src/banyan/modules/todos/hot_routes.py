@@ -1,7 +1,5 @@
 """The lean handlers of the most used operations: `GET /todos` and `POST /todos`. See infra/http/hot.py."""
 
-from zlib import crc32
-
 from pydantic import TypeAdapter, ValidationError
 
 from banyan.infra.auth.cursors import CursorSigner
@@ -12,6 +10,7 @@ from banyan.infra.http.hot import JSON, Answer, Headers, HotRequest
 from banyan.infra.http.json_body import read_json, require_json
 from banyan.infra.http.problems import from_pydantic
 from banyan.infra.http.query import next_link, parse_query
+from banyan.modules.todos.list_following import tag
 from banyan.modules.todos.service import Actor, CreateTodo, TodoService
 from banyan.modules.todos.store import Filters
 from banyan.modules.todos.views import TodoCreate, TodoQuery
@@ -61,12 +60,13 @@ class HotTodos:
             order, position = self._cursors.open(purpose, actor.user_id, query.cursor)
             after = (order, position)
         page = await self._service.page(actor, filters, after, query.limit)
-        tag = b'"%d-%08x"' % (page.position, crc32(repr(key).encode()))
         link = None
         if page.next_place is not None:
             cursor = self._cursors.sign(purpose, actor.user_id, list(page.next_place))
             link = next_link(actor.base_url + "/todos", request.query, cursor)
-        return Loaded(page.position, Entry(tag, ("[" + ",".join(page.todos) + "]").encode(), link))
+        return Loaded(
+            page.position, Entry(tag(page.position, key), ("[" + ",".join(page.todos) + "]").encode(), link)
+        )
 
 
 def actor_of(request: HotRequest) -> Actor:
