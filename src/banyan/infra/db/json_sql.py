@@ -37,6 +37,16 @@ def json_item(row: ColumnElement[Any], index: int, type_: TypeEngine[Any]) -> Co
     return _Item(row, literal_column(str(index)), type_)
 
 
+def json_has_items(row: ColumnElement[Any], count: int) -> ColumnElement[bool]:
+    """Whether a row of `json_rows` has so many items. Not asked of SQLite, where it is always true."""
+    return _HasItems(row, literal_column(str(count)))
+
+
+class _HasItems(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
 class _Object(FunctionElement[str]):
     type = Text()
     inherit_cache = True
@@ -103,6 +113,17 @@ def _texts_postgresql(element: _Texts, compiler: SQLCompiler, **options: Any) ->
 @compiles(_Rows, "postgresql")
 def _rows_postgresql(element: _Rows, compiler: SQLCompiler, **options: Any) -> str:
     return f"jsonb_array_elements(CAST({compiler.process(element.clauses, **options)} AS JSONB))"
+
+
+@compiles(_HasItems)
+def _has_items(element: _HasItems, compiler: SQLCompiler, **options: Any) -> str:
+    return "1"
+
+
+@compiles(_HasItems, "postgresql")
+def _has_items_postgresql(element: _HasItems, compiler: SQLCompiler, **options: Any) -> str:
+    row, count = (compiler.process(part, **options) for part in element.clauses)
+    return f"jsonb_array_length({row}) = {count}"
 
 
 @compiles(_Item)

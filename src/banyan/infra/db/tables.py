@@ -4,20 +4,32 @@ Python sees ids, instants and JSON as text in every database; what the database 
 an adapter for another database adds a variant and no store changes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Text, select
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Integer, MetaData, String, Text, select
 
 # SQLite has the same clauses, and renders what PostgreSQL's insert() says.
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import Select, bindparam
+from sqlalchemy.sql import Select, Subquery, bindparam
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from banyan.infra.db.json_sql import json_item, json_rows
+from banyan.infra.db.json_sql import json_has_items, json_item, json_rows
 
-__all__ = ["Flag", "Id", "Instant", "Json", "Position", "batch", "lower", "metadata", "upsert"]
+__all__ = [
+    "Flag",
+    "Id",
+    "Instant",
+    "Json",
+    "Position",
+    "batch",
+    "batch_of_keys",
+    "lower",
+    "metadata",
+    "upsert",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -42,10 +54,25 @@ def batch(name: str, *columns: Column[Any]) -> Select:
     The parameter is JSON text: an array with one array a row, its values in the order of `columns`, which give the
     names and types of the SELECT's own.
     """
-    rows = json_rows(bindparam(name, type_=Text()), name)
+    return _batch(name, columns)[0]
+
+
+def batch_of_keys(name: str, *columns: Column[Any]) -> Subquery:
+    """A `batch` of keys, to join with the table that holds them.
+
+    PostgreSQL takes any such batch for a hundred rows, and for a hundred it reads a table of some thousands from end to end
+    rather than look into its index. Most batches are of one or a few: what every row fulfils, and the planner takes for rare, says so.
+    """
+    rows, row = _batch(name, columns)
+    return rows.where(json_has_items(row, len(columns))).subquery()
+
+
+def _batch(name: str, columns: Sequence[Column[Any]]) -> tuple[Select, ColumnElement[Any]]:
+    """The SELECT, and the row that its columns are taken from."""
+    row = json_rows(bindparam(name, type_=Text()), name).c.value
     return select(
-        *(json_item(rows.c.value, i, column.type).label(column.name) for i, column in enumerate(columns))
-    )
+        *(json_item(row, index, column.type).label(column.name) for index, column in enumerate(columns))
+    ), row
 
 
 class lower(FunctionElement[str]):  # noqa: N801 - written like a function of SQL

@@ -21,7 +21,7 @@ from pathlib import Path
 from sqlalchemy import bindparam, delete, literal_column, or_, select, update
 
 from banyan.infra.db.shards import Shards
-from banyan.infra.db.tables import batch, upsert
+from banyan.infra.db.tables import batch, batch_of_keys, upsert
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.streams import suspects
 from banyan.infra.streams.log import as_json, event_from_text, event_to_text
@@ -77,7 +77,7 @@ class Consumer:
             await self.handle(tx, event)
 
 
-_wanted = batch("wanted", inbox.c.user_id, inbox.c.stream).subquery()
+_wanted = batch_of_keys("wanted", inbox.c.user_id, inbox.c.stream)
 _APPLIED = (
     select(inbox.c.user_id, inbox.c.stream, inbox.c.position)
     .join(_wanted, (inbox.c.user_id == _wanted.c.user_id) & (inbox.c.stream == _wanted.c.stream))

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.db.shards import Shards
-from banyan.infra.db.tables import batch
+from banyan.infra.db.tables import batch_of_keys
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop
 from banyan.infra.streams.log import as_json
@@ -22,7 +22,7 @@ from banyan.kernel.events import Event
 Key = tuple[str, str]
 """(user_id, stream)"""
 
-_wanted = batch("wanted", streams.c.user_id, streams.c.stream).subquery()
+_wanted = batch_of_keys("wanted", streams.c.user_id, streams.c.stream)
 _POSITIONS = select(streams.c.user_id, streams.c.stream, streams.c.position).join(
     _wanted, (streams.c.user_id == _wanted.c.user_id) & (streams.c.stream == _wanted.c.stream)
 )

@@ -8,7 +8,7 @@ and delivery move the same inbox row.
 from sqlalchemy import bindparam, select
 
 from banyan.infra.db.shards import Shards
-from banyan.infra.db.tables import batch, upsert
+from banyan.infra.db.tables import batch_of_keys, upsert
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.module import Projection
 from banyan.infra.streams.log import as_json, from_row
@@ -16,7 +16,7 @@ from banyan.infra.streams.tables import events, failed_events, inbox
 
 READ_BATCH = 500
 
-_wanted = batch("streams", events.c.stream).subquery()
+_wanted = batch_of_keys("streams", events.c.stream)
 _EVENTS = (
     select(events)
     .join(_wanted, events.c.stream == _wanted.c.stream)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import bindparam, delete, func, insert, null, select, union_all, update
 
-from banyan.infra.db.tables import batch, upsert
+from banyan.infra.db.tables import batch, batch_of_keys, upsert
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.streams.log import as_json
 from banyan.modules.notifications import channel_store
@@ -23,7 +23,7 @@ _INSERT_DELIVERIES = insert(deliveries).from_select(
     list(deliveries.columns), batch("rows", *deliveries.columns)
 )
 
-_wanted = batch("wanted", closed_inboxes.c.user_id).subquery()
+_wanted = batch_of_keys("wanted", closed_inboxes.c.user_id)
 _CLOSED = select(closed_inboxes.c.user_id, null().label("channel_id"), null().label("kind")).join(
     _wanted, closed_inboxes.c.user_id == _wanted.c.user_id
 )
@@ -54,7 +54,7 @@ _SOME = _ids_before.order_by(_newest_first).limit(bindparam("limit"))
 _SOME_UNREAD = _SOME.where(_is_unread)
 _SOME_READ = _SOME.where(notifications.c.read_at.is_not(None))
 
-_ids = batch("ids", notifications.c.id).subquery()
+_ids = batch_of_keys("ids", notifications.c.id)
 _are_these = _is_mine & notifications.c.id.in_(select(_ids.c.id))
 _MARK = update(notifications).where(_are_these).values(read_at=bindparam("moment"))
 _DELETE = delete(notifications).where(_are_these)

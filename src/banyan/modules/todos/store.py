@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from banyan.infra.db.json_sql import json_nested, json_object, json_texts
-from banyan.infra.db.tables import batch, lower
+from banyan.infra.db.tables import batch, batch_of_keys, lower
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.streams.log import as_json
 from banyan.modules.todos.model import Todo
@@ -34,7 +34,7 @@ t = todos.c
 _COLUMNS = tuple(column.name for column in todos.columns)
 _FIELDS = tuple(name for name in _COLUMNS if name not in ("user_id", "created_position", "next_reminder_at"))
 
-_wanted = batch("wanted", t.user_id, t.id).subquery()
+_wanted = batch_of_keys("wanted", t.user_id, t.id)
 _mine = and_(t.user_id == bindparam("user_id"), t.id == bindparam("todo_id"))
 
 _FIND = select(todos).where(_mine)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from banyan.infra.db.errors import UniqueViolation
-from banyan.infra.db.tables import batch
+from banyan.infra.db.tables import batch_of_keys
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.streams.log import as_json
 from banyan.modules.users.contract import Account, EmailTaken, UserNotFound
@@ -21,7 +21,8 @@ _OWNER_OF_EMAIL = select(emails.c.user_id).where(emails.c.email_key == bindparam
 
 _CREATE = insert(users).values({column.name: bindparam(column.name) for column in users.columns})
 _FIND = select(users).where(users.c.user_id == bindparam("user_id"))
-_EXISTING = select(users.c.user_id).where(users.c.user_id.in_(batch("wanted", users.c.user_id)))
+_wanted = batch_of_keys("wanted", users.c.user_id)
+_EXISTING = select(users.c.user_id).where(users.c.user_id.in_(select(_wanted.c.user_id)))
 _mine = users.c.user_id == bindparam("of_user")
 _CHANGE = (
     update(users)
