@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.programs import missing
@@ -24,10 +25,14 @@ _databases = itertools.count(1)
 
 
 class PostgresServer:
-    """A running server. url: of one of its databases, which need not exist yet."""
+    """A running server. url: of one of its databases, which need not exist yet.
 
-    def __init__(self, binaries: Path) -> None:
+    settings: of the server, on top of those of the tests.
+    """
+
+    def __init__(self, binaries: Path, settings: Mapping[str, str] | None = None) -> None:
         self._binaries = binaries
+        self._settings = dict(settings or {})
         self._user = "postgres" if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="banyan-pg-"))
         self.port = free_port()
@@ -81,6 +86,7 @@ class PostgresServer:
             "port": str(self.port),
             "unix_socket_directories": str(self._folder),
             "max_connections": "200",
+            **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "server.log").open("wb") as log:
