@@ -84,6 +84,15 @@ def test_requests_find_their_rows_by_an_index(url: str, large: list[str], tmp_pa
         register(server.url).client.close()
 
 
+def test_a_page_is_read_in_its_order_and_no_further(url: str):
+    """However many to-dos somebody has."""
+    (person,) = some_people(_psql(), url, PEOPLE, [1])
+    query = f"SELECT title FROM todos WHERE user_id = '{person.user_id}' ORDER BY \"order\" NULLS FIRST, created_position DESC LIMIT 3"
+    plan = postgres_server().sql(f"EXPLAIN (COSTS OFF) {query}", url.rpartition("/")[2])
+    assert "ix_todos_page" in plan
+    assert "Sort" not in plan
+
+
 def test_what_is_swept_is_found_by_an_index(url: str, large: list[str], tmp_path: Path):
     settings = settings_of({"BANYAN_DATABASE_URL": url, "BANYAN_DATA_DIR": str(tmp_path)})
     long_ago = to_text(datetime.combine(date(2000, 1, 1), datetime.min.time(), UTC))

@@ -28,8 +28,10 @@ todos = Table(
     Column("version", Integer, nullable=False),
     PrimaryKeyConstraint("user_id", "id"),
 )
-# The order of GET /todos, so that a page is read from the index without sorting.
-Index("ix_todos_page", todos.c.user_id, todos.c.order, todos.c.created_position.desc())
+# The order of GET /todos, so that a page is read from the index without sorting. To-dos without an order come first, which is
+# how SQLite sorts and how PostgreSQL has to be told.
+for _dialect, _order in (("sqlite", todos.c.order), ("postgresql", todos.c.order.nulls_first())):
+    Index("ix_todos_page", todos.c.user_id, _order, todos.c.created_position.desc()).ddl_if(dialect=_dialect)
 Index(
     "ix_todos_list",
     todos.c.user_id,
