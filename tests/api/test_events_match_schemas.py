@@ -53,6 +53,11 @@ def test_every_event_matches_its_schema(make_server, new_user):
     for read in (True, False):
         ada.client.patch(f"/notifications/{inbox[0]['id']}", json={"read": read}).raise_for_status()
     ada.client.delete(f"/notifications/{inbox[0]['id']}").raise_for_status()
+    hook = {"kind": "webhook", "url": "https://example.org/"}
+    channel = f"/notifications/channels/{ada.client.post('/notifications/channels', json=hook).json()['id']}"
+    moved = {"name": "Bell", "url": "https://example.com/", "enabled": False}
+    ada.client.patch(channel, json=moved).raise_for_status()
+    ada.client.delete(channel).raise_for_status()
     bob.client.request("DELETE", "/users/me", json={"password": PASSWORD}).raise_for_status()
 
     emitted = server.rows("SELECT stream, type, data FROM events")
