@@ -1,7 +1,7 @@
 """Banyan as a subject of comparison."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,9 +23,14 @@ SETTINGS = {
 
 @contextmanager
 def banyan(
-    folder: Path, settings: Mapping[str, str], people: int, *, database: Tree | None = None
+    folder: Path,
+    settings: Mapping[str, str],
+    people: int,
+    *,
+    database: Tree | None = None,
+    program: Sequence[str] = ("-m", "banyan"),
 ) -> Iterator[Subject]:
-    """`banyan serve` with people who have their to-dos. folder: for what it writes."""
+    """`banyan serve` with people who have their to-dos. folder: for what it writes. program: in its place."""
     folder.mkdir()
     settings = {**SETTINGS, "BANYAN_SECRET_KEY": secrets.token_urlsafe(48), **settings}
     data_dir = folder / "data"
@@ -34,7 +39,7 @@ def banyan(
     with_redis = banyan_environment(data_dir, settings)
     alone = {name: value for name, value in with_redis.items() if name != "BANYAN_REDIS_URL"}
     registered = register(settings_of(alone), people)
-    with RunningServer(data_dir, settings) as server:
+    with RunningServer(data_dir, settings, program=program) as server:
         give_todos(server.url, registered)
         yield Subject(
             "Banyan",
