@@ -12,6 +12,7 @@ from banyan.bootstrap.backends import (
     mail_transport,
     open_databases,
     outbound,
+    pool_metrics,
     positions_of,
     task_broker,
     wakes_of,
@@ -113,6 +114,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         follower = SessionFollower(users_contract, infra.keys, infra.token_cache, infra.ended_sessions)
         loops.append(follower.loop())
         checks["sessions"] = follower.check
+    pool_metrics(metrics, distinct)
     infra.metrics.gauge(
         "banyan_live_streams", "Open event streams and sockets.", lambda: infra.live.open_streams
     )

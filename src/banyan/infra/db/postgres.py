@@ -35,6 +35,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.sql import Executable
 
 from banyan.infra.db.errors import UniqueViolation
+from banyan.infra.db.pool_use import PoolUse
 from banyan.infra.db.statements import StatementCache
 from banyan.infra.db.transaction import Database, OnCommit, Parameters, Row, Work
 from banyan.infra.faults import fault_point
@@ -170,6 +171,7 @@ class PostgresDatabase:
         self._url = url
         self._settings = pool or PoolSettings()
         self._slots = asyncio.Semaphore(self._settings.size)
+        self._pool_use = PoolUse(self._settings.size)
         self._statements = StatementCache(_DIALECT)
         self._pool: Any = None
         self._closing = False
@@ -202,6 +204,10 @@ class PostgresDatabase:
     @property
     def present(self) -> Database:
         return self
+
+    @property
+    def pool_use(self) -> PoolUse:
+        return self._pool_use
 
     async def start(self, on_commit: OnCommit) -> None:
         """Raises Unavailable when the server cannot be reached."""
@@ -297,11 +303,17 @@ class PostgresDatabase:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for this block. Raises Unavailable when none is free within the pool's wait, or none can be made."""
-        try:
-            async with asyncio.timeout(self._settings.pool_wait.total_seconds()):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unavailable(ALL_BUSY) from None
+        use = self._pool_use
+        if self._slots.locked():
+            try:
+                with use.waiting():
+                    async with asyncio.timeout(self._settings.pool_wait.total_seconds()):
+                        await self._slots.acquire()
+            except TimeoutError:
+                raise Unavailable(ALL_BUSY) from None
+        else:
+            await self._slots.acquire()
+        use.in_use += 1
         try:
             if self._pool is None:
                 raise Unavailable(NO_LONGER_OPEN)
@@ -320,6 +332,7 @@ class PostgresDatabase:
                 with suppress(*_LOST):
                     await pool.release(connection)
         finally:
+            use.in_use -= 1
             self._slots.release()
 
     @property

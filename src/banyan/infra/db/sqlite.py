@@ -145,6 +145,10 @@ class SqliteDatabase:
     def present(self) -> Database:
         return self
 
+    @property
+    def pool_use(self) -> None:
+        return None
+
     async def start(self, on_commit: OnCommit) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_commit = on_commit

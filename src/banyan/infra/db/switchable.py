@@ -7,6 +7,7 @@ go on. Held writes are not refused: they wait, and go to whichever database is t
 import asyncio
 from typing import ParamSpec, TypeVar
 
+from banyan.infra.db.pool_use import PoolUse
 from banyan.infra.db.transaction import Database, OnCommit, Work
 from banyan.kernel.errors import Unavailable
 
@@ -39,6 +40,10 @@ class SwitchableDatabase:
     @property
     def present(self) -> Database:
         return self._present.present
+
+    @property
+    def pool_use(self) -> PoolUse | None:
+        return self._present.pool_use
 
     @property
     def held(self) -> int:

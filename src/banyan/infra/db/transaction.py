@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy.sql import Executable
 
+from banyan.infra.db.pool_use import PoolUse
 from banyan.kernel.events import Event
 
 P = ParamSpec("P")
@@ -79,6 +80,11 @@ class Database(Protocol):
 
         For those who ask what has a meaning in one database only. It may be closed when another has taken its place.
         """
+        ...
+
+    @property
+    def pool_use(self) -> PoolUse | None:
+        """How full its pool of connections is; None where there is no such pool."""
         ...
 
     async def start(self, on_commit: OnCommit) -> None:
