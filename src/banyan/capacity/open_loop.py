@@ -149,7 +149,7 @@ def run(target: Target, rate: float, seconds: float, connections: int = 64) -> R
     """
     if rate <= 0 or seconds <= 0 or connections <= 0:
         raise ValueError("rate, seconds and connections must be above 0")
-    address = _address(target)
+    address = address_of(target)
     with selectors.DefaultSelector() as selector:
         lines = [Connection(address, selector) for _ in range(connections)]
         try:
@@ -222,7 +222,7 @@ def _give_up(result: Run, lines: list[Connection], sent: int, start: float, now:
         result.latency.record(now - (start + number / result.rate))
 
 
-def _address(target: Target) -> tuple[str, int]:
+def address_of(target: Target) -> tuple[str, int]:
     """The numeric address of the target. Raises NotLoopback and CannotConnect."""
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)

@@ -8,6 +8,7 @@ import typer
 
 from banyan import __version__
 from banyan.cli import (
+    bench,
     config,
     events,
     fleet,
@@ -78,6 +79,7 @@ app.command("promote", rich_help_panel=LOOK_AFTER, epilog=promote.EPILOG)(promot
 app.add_typer(users.commands, name="users", rich_help_panel=LOOK_AFTER)
 app.add_typer(events.commands, name="events", rich_help_panel=LOOK_AFTER)
 app.add_typer(tasks.commands, name="tasks", rich_help_panel=LOOK_AFTER)
+app.command("bench", rich_help_panel=LOOK_AFTER, epilog=bench.EPILOG)(bench.bench)
 app.command("config", rich_help_panel=LOOK_AFTER, epilog=config.EPILOG)(config.config)
 app.add_typer(mail.commands, name="mail", rich_help_panel=LOOK_AFTER)
 app.add_typer(keys.commands, name="keys", rich_help_panel=LOOK_AFTER)
