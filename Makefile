@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 
 bin := .venv/bin
+# Two files at a time: most tests wait for some process. Each has servers of its own.
+side_by_side := -n 2 --dist loadfile
 # Everything that is checked: the package, its tests and its tools.
 python_folders := src tests $(wildcard benchmarks scripts)
 
@@ -48,8 +50,8 @@ settings: setup ## Each setting, with its present value
 test: test-env ## All checks and the whole suite: browser, PostgreSQL and the fleet included
 	@$(MAKE) checks
 	@BANYAN_CHROMIUM="$$(scripts/chromium.sh)" && export BANYAN_CHROMIUM && \
-		BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && $(bin)/python -m pytest $(PYTEST_ARGS)
-	@$(MAKE) test-postgresql PYTEST_ARGS="$(PYTEST_ARGS) -m 'not slow'"
+		BANYAN_POSTGRES="$$(scripts/postgres.sh)" && export BANYAN_POSTGRES && $(bin)/python -m pytest $(side_by_side) $(PYTEST_ARGS)
+	@$(MAKE) test-postgresql PYTEST_ARGS="$(side_by_side) $(PYTEST_ARGS) -m 'not slow'"
 	@$(MAKE) test-fleet PYTEST_ARGS="$(PYTEST_ARGS) -m 'not slow'"
 
 .PHONY: test-quick

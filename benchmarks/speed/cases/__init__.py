@@ -3,6 +3,26 @@
 
 from types import ModuleType
 
-from benchmarks.speed.cases import ablations, cache, growth, logins, postgresql, sqlite, start, streams, workers
+from benchmarks.speed.cases import (
+    ablations,
+    cache,
+    growth,
+    logins,
+    postgresql,
+    sqlite,
+    start,
+    streams,
+    workers,
+)
 
-CASES: tuple[ModuleType, ...] = (postgresql, sqlite, cache, workers, growth, streams, logins, start, ablations)
+CASES: tuple[ModuleType, ...] = (
+    postgresql,
+    sqlite,
+    cache,
+    workers,
+    growth,
+    streams,
+    logins,
+    start,
+    ablations,
+)

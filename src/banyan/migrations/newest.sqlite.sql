@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0004');
+INSERT INTO "alembic_version" VALUES('0006');
 CREATE TABLE bookmarks (
 	reader VARCHAR(64) NOT NULL, 
 	sequence INTEGER NOT NULL, 
@@ -44,7 +44,7 @@ CREATE TABLE deliveries (
 	attempt INTEGER NOT NULL, 
 	at VARCHAR(27) NOT NULL, 
 	due_at VARCHAR(27), 
-	error TEXT, 
+	error TEXT, channel_id VARCHAR(36), 
 	CONSTRAINT pk_deliveries PRIMARY KEY (user_id, notification_id, id)
 );
 CREATE TABLE emails (
@@ -105,6 +105,20 @@ CREATE TABLE lists (
 	updated_at VARCHAR(27) NOT NULL, 
 	version INTEGER NOT NULL, 
 	CONSTRAINT pk_lists PRIMARY KEY (user_id, id)
+);
+CREATE TABLE notification_channels (
+	user_id VARCHAR(36) NOT NULL, 
+	id VARCHAR(36) NOT NULL, 
+	kind VARCHAR(32) NOT NULL, 
+	name VARCHAR(100), 
+	host VARCHAR(300), 
+	enabled BOOLEAN NOT NULL, 
+	disabled_reason VARCHAR(16), 
+	sealed TEXT, 
+	created_at VARCHAR(27) NOT NULL, 
+	updated_at VARCHAR(27) NOT NULL, 
+	version INTEGER NOT NULL, 
+	CONSTRAINT pk_notification_channels PRIMARY KEY (user_id, id)
 );
 CREATE TABLE notifications (
 	user_id VARCHAR(36) NOT NULL, 
