@@ -59,6 +59,8 @@ def assert_protected(answer: httpx.Response, *, csp: str | None = API_CSP) -> No
     assert "server" not in answer.headers
 
 
+# Of no to-do and no list. A constant, since it stands in the names of tests.
+NOBODYS = "54916096-a4e7-4d0b-916a-f9e28604c78d"
 ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
     ("GET", "/todos", {}, 200),
     ("GET", "/todos", {"headers": {"if-none-match": "*"}}, 304),
@@ -79,8 +81,8 @@ ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/lists", {"content": b"x", "headers": {"content-type": "text/plain"}}, 415),
     ("POST", "/lists", {"content": b" " * (LIMIT + 1)}, 413),
     ("PATCH", "/lists", {}, 405),
-    ("GET", f"/todos/{uuid4()}", {}, 404),
-    ("DELETE", f"/todos/{uuid4()}", {}, 404),
+    ("GET", f"/todos/{NOBODYS}", {}, 404),
+    ("DELETE", f"/todos/{NOBODYS}", {}, 404),
     ("DELETE", "/todos?completed=true", {}, 204),
     ("GET", "/notifications", {}, 200),
     ("GET", "/notifications", {"headers": {"if-none-match": "*"}}, 304),
@@ -142,10 +144,10 @@ def test_pages_run_nothing_inline(server: RunningServer, path: str) -> None:
 ALLOWED = {
     "/todos": "DELETE, GET, HEAD, POST",
     "/todos/batch": None,  # also an address of one to-do, by its name
-    f"/todos/{uuid4()}": "DELETE, GET, HEAD, PATCH, PUT",
-    f"/todos/{uuid4()}/history": "GET, HEAD",
+    f"/todos/{NOBODYS}": "DELETE, GET, HEAD, PATCH, PUT",
+    f"/todos/{NOBODYS}/history": "GET, HEAD",
     "/lists": "GET, HEAD, POST",
-    f"/lists/{uuid4()}": "DELETE, GET, HEAD, PATCH",
+    f"/lists/{NOBODYS}": "DELETE, GET, HEAD, PATCH",
     "/notifications": "DELETE, GET, HEAD",
     "/auth/login": "POST",
     "/livez": "GET, HEAD",
@@ -214,7 +216,7 @@ def test_a_path_answers_with_and_without_its_slash(account: Account) -> None:
         same("PATCH", path, 200, {})
     same("PUT", f"/todos/{todo['id']}", 200, {"title": "y"})
     same("GET", f"/todos/{todo['id']}/history", 200)
-    same("GET", f"/todos/{uuid4()}", 404)
+    same("GET", f"/todos/{NOBODYS}", 404)
     same("DELETE", "/todos", 204)
     # One slash too many is another address.
     assert account.client.get("/todos//").status_code == 404

@@ -31,7 +31,7 @@ def test_kept_mails_are_listed_and_shown(cli, mail_id: str) -> None:
     assert cli("mail", "show", mail_id, "--json").json()["text"].strip() == "Text part"
 
 
-@pytest.mark.parametrize("wrong", ["nonsense", "../../etc/passwd", new_id()])
+@pytest.mark.parametrize("wrong", ["nonsense", "../../etc/passwd", pytest.param(new_id(), id="another-id")])
 def test_a_mail_that_is_not_there(cli, data_dir: Path, wrong: str) -> None:
     assert cli("mail", "show", wrong).code == 1
     assert "No mail" in cli("mail", "list").out

@@ -3,9 +3,8 @@ import hashlib
 import pytest
 
 from banyan.infra.auth.opaque import digest_of, mint, parse, same_digest
-from banyan.kernel.ids import new_id
 
-OWNER = new_id()
+OWNER = "01a1fdcb-d70e-74e0-81d7-0b306bf34637"
 
 
 def test_a_token_leads_to_its_owner_and_to_the_stored_digest() -> None:
