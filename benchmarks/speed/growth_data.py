@@ -80,7 +80,7 @@ _ROWS: dict[str, str] = {
         FROM ({people_rows}) AS p""",
     "deliveries": """
       SELECT user_id, event_id AS notification_id, made.id(at, 'delivery', k) AS id, 'in_app' AS channel,
-             'delivered' AS status, 1 AS attempt, at_text AS at, NULL AS due_at, NULL AS error
+             'delivered' AS status, 1 AS attempt, at_text AS at, NULL AS due_at, NULL AS error, NULL AS channel_id
         FROM ({people_rows}) AS p""",
     # Sent ones are forgotten after a month.
     "outgoing_mails": """
