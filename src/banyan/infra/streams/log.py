@@ -29,6 +29,8 @@ _INSERT = insert(events).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
 _POSITION = select(streams.c.position).where(
     streams.c.user_id == bindparam("user_id"), streams.c.stream == bindparam("stream")
 )
+# For a statement of others that has the parameters `user_id` and `stream`: what it finds is as of this position.
+AT_POSITION = _POSITION.scalar_subquery().label("at_position")
 _READ = (
     select(events)
     .where(

@@ -86,7 +86,11 @@ class TodoService:
         return await self._creations[self._shards.of(command.actor.user_id).name].submit(command)
 
     async def page(self, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int) -> Page:
-        return await self._shards.read(actor.user_id, self._page, actor, filters, after, limit)
+        asked = (actor.user_id, actor.base_url, filters, after, limit)
+        found = await self._shards.read(actor.user_id, store.page, *asked)
+        if found.position is None:
+            return await self._shards.read(actor.user_id, self._page_with_position, *asked)
+        return Page(found.todos, found.next_place, found.position)
 
     async def get(self, user_id: str, todo_id: str) -> Todo:
         """Raises TodoNotFound."""
@@ -188,13 +192,11 @@ class TodoService:
             await store_answer(tx, command.idempotent, answer, self._clock)
         return answer
 
-    async def _page(
-        self, tx: Transaction, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int
-    ) -> Page:
-        # In one snapshot, so that the tag of the page names exactly what is in it.
-        position = await self._log.position(tx, actor.user_id)
-        todos, place = await store.page(tx, actor.user_id, actor.base_url, filters, after, limit)
-        return Page(todos, place, position)
+    async def _page_with_position(self, tx: Transaction, user_id: str, *asked: Any) -> Page:
+        """A page that was empty a moment ago, which tells no position: in one snapshot with a question for it."""
+        position = await self._log.position(tx, user_id)
+        found = await store.page(tx, user_id, *asked)
+        return Page(found.todos, found.next_place, position)
 
     async def _change(
         self,

@@ -26,7 +26,8 @@ from sqlalchemy import (
 from banyan.infra.db.json_sql import json_nested, json_object, json_texts
 from banyan.infra.db.tables import batch, batch_of_keys, lower
 from banyan.infra.db.transaction import Row, Transaction
-from banyan.infra.streams.log import as_json
+from banyan.infra.streams.log import AT_POSITION, as_json
+from banyan.modules.todos.contract import STREAM
 from banyan.modules.todos.model import Todo
 from banyan.modules.todos.tables import todos
 
@@ -179,11 +180,19 @@ async def ids_in_list(tx: Transaction, user_id: str, list_id: str) -> list[str]:
     return [row["id"] for row in await tx.all(_IDS_IN_LIST, {"user_id": user_id, "list_id": list_id})]
 
 
+class FoundPage(NamedTuple):
+    """Each to-do as ready JSON. next_place: where to continue from; None at the end. position: None when nothing was found."""
+
+    todos: list[str]
+    next_place: Place | None
+    position: int | None
+
+
 async def page(
     tx: Transaction, user_id: str, base_url: str, filters: Filters, after: Place | None, limit: int
-) -> tuple[list[str], Place | None]:
-    """A page in the order of GET /todos, each to-do as ready JSON, and the place to continue from (None at the end)."""
-    values: dict[str, Any] = {"user_id": user_id, "base": base_url, "limit": limit + 1}
+) -> FoundPage:
+    """A page in the order of GET /todos and the stream's position, by one statement: they belong together without a snapshot."""
+    values: dict[str, Any] = {"user_id": user_id, "stream": STREAM, "base": base_url, "limit": limit + 1}
     for name in filters.shape():
         values[name] = getattr(filters, name)
     if filters.q is not None:
@@ -199,7 +208,11 @@ async def page(
     rows = await tx.all(statement, values)
     more = len(rows) > limit
     rows = rows[:limit]
-    return [row["json"] for row in rows], (rows[-1]["order"], rows[-1]["created_position"]) if more else None
+    return FoundPage(
+        [row["json"] for row in rows],
+        (rows[-1]["order"], rows[-1]["created_position"]) if more else None,
+        rows[0]["at_position"] if rows else None,
+    )
 
 
 @lru_cache(maxsize=256)
@@ -216,7 +229,9 @@ def _page_statement(shape: tuple[str, ...], after_ordered: bool | None) -> Selec
         "due_before": lambda: t.due_at < bindparam("due_before"),
         "due_after": lambda: t.due_at >= bindparam("due_after"),
     }
-    statement = select(_JSON, t.order, t.created_position).where(t.user_id == bindparam("user_id"))
+    statement = select(_JSON, t.order, t.created_position, AT_POSITION).where(
+        t.user_id == bindparam("user_id")
+    )
     statement = statement.where(*(conditions[name]() for name in shape))
     if after_ordered is True:
         statement = statement.where(
