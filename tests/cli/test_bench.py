@@ -111,6 +111,8 @@ def test_interrupted_it_prints_what_it_knows_and_cleans_up(tmp_path: Path, scrat
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A run in the background of a shell is deaf to Ctrl-C, and so are its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         assert any("400/s" in line for line in process.stderr), "the second step was told"

@@ -4,11 +4,14 @@ It draws in a thread of its own. A terminal that is halted with Ctrl-S, or a pip
 it wait, and that must not be the supervisor.
 """
 
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -87,7 +90,12 @@ class Screen:
                     self._live.update(self._picture(), refresh=True)
                 self._keep_steps()
         except OSError:
-            return  # the terminal is gone
+            self._leave_terminal()
+
+    def _leave_terminal(self) -> None:
+        """The terminal is gone: what was not yet written must not be an error when the process ends."""
+        with Path(os.devnull).open("w") as nowhere, suppress(OSError):
+            os.dup2(nowhere.fileno(), self._console.file.fileno())
 
     def _take(self) -> bool:
         """Take in what has happened; False at the end. Returns after a frame, so that what moves can move."""

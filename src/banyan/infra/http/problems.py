@@ -111,13 +111,20 @@ def problem(error: BanyanError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def from_validation(faults: list[Any], body: object = None) -> InvalidInput:
     """Our error for pydantic's: each fault with a pointer to its place in `body`."""
     return InvalidInput(
-        errors=[FieldError(_pointer(fault["loc"], body), fault["msg"]) for fault in faults[:50]]
+        errors=[FieldError(_pointer(_place_of(fault), body), fault["msg"]) for fault in faults[:50]]
     )
 
 
 def from_pydantic(error: ValidationError, *, place: str = "body") -> InvalidInput:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    faults = error.errors(include_url=False, include_input=False)
     return from_validation([{**fault, "loc": (place, *fault["loc"])} for fault in faults])
+
+
+def _place_of(fault: Any) -> tuple[int | str, ...]:
+    """Where the fault is. Of a union whose member cannot be told pydantic names the whole; we name the field that tells it."""
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return (*fault["loc"], fault["ctx"]["discriminator"].strip("'"))
+    return fault["loc"]
 
 
 def _pointer(place: tuple[int | str, ...], body: object = None) -> str:
