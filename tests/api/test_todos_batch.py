@@ -97,9 +97,9 @@ INVALID: list[tuple[Any, list[str]]] = [
     ({"operations": [{"op": "delete", "id": str(uuid4()), "version": 0}]}, ["/operations/0/version"]),
     ({"operations": [{"op": "delete", "id": str(uuid4()), "version": "1"}]}, ["/operations/0/version"]),
     ({"operations": [{"op": "delete"}]}, ["/operations/0/id"]),
-    ({"operations": [{"op": "drop", "id": str(uuid4())}]}, ["/operations/0"]),
-    ({"operations": [{}, 5, None]}, ["/operations/0", "/operations/1", "/operations/2"]),
-    ({"operations": [{"op": ["create"]}]}, ["/operations/0"]),
+    ({"operations": [{"op": "drop", "id": str(uuid4())}]}, ["/operations/0/op"]),
+    ({"operations": [{}, 5, None]}, ["/operations/0/op", "/operations/1", "/operations/2"]),
+    ({"operations": [{"op": ["create"]}]}, ["/operations/0/op"]),
 ]
 
 

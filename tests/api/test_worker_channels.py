@@ -61,7 +61,7 @@ def wait_for(account: Account, sent: str, status: str) -> dict[str, Any]:
 
 def end_leases(server: RunningServer) -> None:
     """As if the time of whoever has begun a delivery were over."""
-    change = "UPDATE deliveries SET due_at = created FROM (SELECT min(created_at) AS created FROM notifications) WHERE status = 'sending'"
+    change = "UPDATE deliveries SET due_at = created FROM (SELECT min(created_at) AS created FROM notifications) AS first WHERE status = 'sending'"
     if "BANYAN_DATABASE_URL" in server.settings:
         server.rows(f"{change} RETURNING id")
         return
