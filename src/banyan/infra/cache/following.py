@@ -22,6 +22,16 @@ MOST_STEPS = 8
 MOST_EVENTS = 4096
 
 
+# At the end of the tag of an answer that was followed.
+FOLLOWED = b"~"
+
+
+def as_loaded(tags: bytes) -> bytes:
+    """Entity tags without the mark of what was followed: it says the same as what is loaded, though in other bytes. Another
+    process may have followed what this one loads, and whoever holds the one need not be sent the other."""
+    return tags.replace(FOLLOWED + b'"', b'"')
+
+
 class Follower:
     """For the answers of one stream. To be told of every commit that this process hears of, in any order, repeats too."""
 

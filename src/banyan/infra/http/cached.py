@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-from banyan.infra.cache.following import Follower
+from banyan.infra.cache.following import Follower, as_loaded
 from banyan.infra.cache.read_through import Load, Loaded, ReadThrough
 from banyan.infra.cache.response_cache import ResponseCache
 from banyan.infra.cache.shared import SharedCache
@@ -39,7 +39,8 @@ class CachedAnswers:
         headers: Headers = [(b"etag", entry.etag), PRIVATE]
         if entry.link is not None:
             headers.append((b"link", entry.link))
-        if is_unchanged(request.header(b"if-none-match"), entry.etag):
+        held = request.header(b"if-none-match")
+        if held is not None and is_unchanged(as_loaded(held), as_loaded(entry.etag)):
             return Answer(304, headers)
         headers.append(JSON)
         return Answer(200, headers, entry.body)

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from pydantic_core import from_json, to_json
 
+from banyan.infra.cache.following import FOLLOWED
 from banyan.infra.cache.response_cache import Entry
 from banyan.kernel.events import Event
 from banyan.modules.todos.contract import (
@@ -38,7 +39,7 @@ def tag(position: int, key: Key, *, followed: bool = False) -> bytes:
     One that was followed has another tag than the same one loaded: they say the same, but not in the same bytes, since the
     databases put spaces where we do not.
     """
-    return b'"%d-%08x%s"' % (position, crc32(repr(key).encode()), b"f" if followed else b"")
+    return b'"%d-%08x%s"' % (position, crc32(repr(key).encode()), FOLLOWED if followed else b"")
 
 
 def follow(key: Hashable, entry: Entry, events: Sequence[Event]) -> Entry | None:
