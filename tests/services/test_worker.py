@@ -75,7 +75,7 @@ def test_it_begins_and_settles_the_deliveries_of_the_service_notifications(
 
         def refused() -> dict | None:
             ledger = client.get(f"/notifications/{sent}/deliveries").json()
-            return next((one for one in ledger if one["channel"] == "pigeon" and one["attempt"]), None)
+            return next((one for one in ledger if one["channel"] == "pigeon" and one["error"]), None)
 
         found = eventually(refused, "the attempt is settled", within_seconds=20)
     assert (found["attempt"], found["error"]) == (1, "UnknownChannel")

@@ -57,8 +57,8 @@ class Runner:
 
     async def status(self) -> FleetStatus:
         supervisor = self._running()
-        if time.monotonic() - self._looked >= USAGE_SECONDS:
-            pids = [process.pid for process in supervisor.processes.values() if process.pid is not None]
+        pids = [process.pid for process in supervisor.processes.values() if process.pid is not None]
+        if time.monotonic() - self._looked >= USAGE_SECONDS or not self._used.keys() >= set(pids):
             self._used = await asyncio.to_thread(self._usage.look, pids)
             self._looked = time.monotonic()
         uptime = time.monotonic() - supervisor.began
