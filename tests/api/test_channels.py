@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.accounts import Account, client_of
+from tests.support.accounts import Account, client_of, welcomed
 from tests.support.eventually import eventually
 from tests.support.mailbox import Mailbox, token_in
 from tests.support.problems import assert_problem
@@ -26,7 +26,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def ada(new_user: NewUser) -> Account:
-    return new_user()
+    return welcomed(new_user())
 
 
 def add_webhook(account: Account, url: str, **fields: Any) -> dict[str, Any]:

@@ -280,7 +280,8 @@ def test_an_unchanged_list_is_304_until_something_changes(new_user: NewUser) -> 
         answer = account.client.get("/todos", headers={"if-none-match": tag})
         assert (answer.content == b"") == (answer.status_code == 304)
         assert answer.headers["cache-control"] == "private, no-cache"
-        return answer.status_code, answer.headers["etag"]
+        # With this mark a list was followed and not loaded; another replica may load it, and knows it all the same.
+        return answer.status_code, answer.headers["etag"].replace("~", "")
 
     status, tag = read('"none"')
     assert status == 200

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.support.accounts import Account
+from tests.support.accounts import Account, welcomed
 from tests.support.eventually import eventually
 from tests.support.rabbitmq import RunningRabbitMQ, waiting_in
 from tests.support.server import RunningServer
@@ -31,7 +31,7 @@ def other() -> Iterator[Receiver]:
 
 @pytest.fixture
 def ada(api_server: RunningServer, new_user: NewUser) -> Account:
-    return new_user(server=api_server)
+    return welcomed(new_user(server=api_server))
 
 
 def add_webhook(account: Account, receiver: Receiver) -> dict[str, Any]:

@@ -86,3 +86,9 @@ def register(
         session_id=tokens["session_id"],
         client=client_of(url, tokens["access_token"]),
     )
+
+
+def welcomed(account: Account) -> Account:
+    """The same account, once its welcome is in the inbox: a channel that is added later does not get that too."""
+    eventually(lambda: account.client.get("/notifications").json() or None, "the welcome is there")
+    return account
