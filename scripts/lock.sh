@@ -33,6 +33,7 @@ compile() {
 }
 
 compile requirements/base.txt "$@"
-compile requirements/fleet.txt --extra fleet --constraint requirements/base.txt "$@"
+compile requirements/production.txt --extra production --constraint requirements/base.txt "$@"
+compile requirements/fleet.txt --extra fleet --constraint requirements/production.txt "$@"
 compile requirements/test.txt --extra test --constraint requirements/fleet.txt "$@"
 compile requirements/bench.txt --extra bench --constraint requirements/test.txt "$@"
