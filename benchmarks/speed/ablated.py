@@ -33,14 +33,21 @@ def without_token_cache() -> None:
     """The signature of the token is checked at every request."""
     from banyan.infra.auth.token_cache import VerifiedTokenCache
 
-    VerifiedTokenCache.verify = lambda self, token: self._verifier.verify(token)
+    VerifiedTokenCache.verify = VerifiedTokenCache.known = lambda self, token: self._verifier.verify(token)
 
 
 def without_whole_answers() -> None:
-    """uvicorn is told head and body of every answer one after another."""
+    """uvicorn is told head and body of every answer one after another, but for those on the short way."""
     from banyan.infra.http import edge
 
     edge.write_whole = lambda *_: False
+
+
+def without_short_way() -> None:
+    """Every request has uvicorn's cycle and task, and goes through the edge."""
+    from banyan.infra.http import server
+
+    server.short_way_of = lambda _app: None
 
 
 def without_runs() -> None:
@@ -61,6 +68,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "group-commit": without_group_commit,
     "token-cache": without_token_cache,
     "whole-answers": without_whole_answers,
+    "short-way": without_short_way,
     "runs": without_runs,
 }
 

@@ -155,3 +155,21 @@ async def test_a_key_is_any_text(harness: Harness, key: str) -> None:
     await harness.limiter.take(key, SLOW, cost=5)
     assert not (await harness.limiter.take(key, SLOW)).allowed
     assert (await harness.limiter.take(key + "x", SLOW)).allowed
+
+
+async def test_what_is_taken_at_once_counts_like_any_other_and_a_refusal_takes_nothing(
+    harness: Harness,
+) -> None:
+    generous = Rate(2000, timedelta(hours=1))
+    before = (await harness.limiter.take("b", generous, cost=0)).remaining
+    taken = sum(harness.limiter.take_at_once("b", generous) for _ in range(100))
+    assert taken >= 5
+    # Room for one comes back every 1.8 s.
+    assert (
+        before - taken <= (await harness.limiter.take("b", generous, cost=0)).remaining <= before - taken + 3
+    )
+
+    at_once = sum(harness.limiter.take_at_once("a", SLOW) for _ in range(7))
+    waited = sum([(await harness.limiter.take("a", SLOW)).allowed for _ in range(7)])
+    assert at_once + waited == 5
+    assert not harness.limiter.take_at_once("a", SLOW)

@@ -50,6 +50,11 @@ class Process:
     async def read(self) -> int:
         return await self.positions.current(*KEY)
 
+    async def told(self) -> int | None:
+        """What is called back; None when it has to be asked for."""
+        said: asyncio.Queue[int | None] = asyncio.Queue()
+        return await said.get() if self.positions.tell(*KEY, said.put_nowait) else None
+
     async def written(self) -> int:
         """What the database says."""
         return (await module.load_positions(self.shards, [KEY])).get(KEY, 0)
@@ -92,7 +97,10 @@ class Pair:
 
     async def nothing_stale(self) -> None:
         """Raises Stale."""
-        read, written = await self.reader.read(), await self.reader.written()
+        told, read = await self.reader.told(), await self.reader.read()
+        written = await self.reader.written()
+        if told not in (None, written):
+            raise Stale(f"{told} was told, {written} is written")
         if read != written:
             raise Stale(f"{read} was read, {written} is written")
 
@@ -452,3 +460,12 @@ async def database_calls(one: Process, work: Callable[[], Awaitable[object]]) ->
 
 def test_the_wait_is_longer_than_the_lease() -> None:
     assert QUIET_SECONDS > LEASE_SECONDS
+
+
+async def test_who_is_called_back_is_told_what_redis_says(pair: Pair) -> None:
+    assert await pair.reader.told() is None
+    await pair.reader.read()
+    assert await pair.reader.told() == 0
+    await pair.writer.write()
+    await pair.reader.read()
+    assert await pair.reader.told() == 1

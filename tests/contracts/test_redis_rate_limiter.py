@@ -76,6 +76,12 @@ async def test_generous_limits_hardly_ask_redis(new_process: Callable[[], Proces
     assert 20 <= await commands(process) - before <= 60
 
 
+async def test_what_redis_decides_exactly_is_never_taken_at_once(new_process: Callable[[], Process]):
+    limiter = new_process().limiter
+    assert not limiter.take_at_once("a", Rate(999, timedelta(hours=1)))
+    assert limiter.take_at_once("b", Rate(1000, timedelta(hours=1)))
+
+
 async def test_few_requests_of_many_users_ask_nothing(new_process: Callable[[], Process]):
     process = new_process()
     before = await commands(process)

@@ -171,3 +171,29 @@ async def test_a_batch_belongs_to_no_requests_trace():
     finally:
         continue_trace(None)
     assert traces == [None]
+
+
+async def test_who_is_called_back_shares_the_batches_of_those_who_wait():
+    batches = Batches()
+    batches.go.clear()
+    coalescer = Coalescer(batches.run, max_waiting=2)
+    first = asyncio.create_task(coalescer.submit(0))
+    await batches.started.wait()
+    told: list[int | None] = []
+    assert coalescer.call_back(1, told.append)
+    second = asyncio.create_task(coalescer.submit(2))
+    await asyncio.sleep(0)
+    assert not coalescer.call_back(3, told.append), "too many wait"
+    batches.go.set()
+    assert [await first, await second] == [0, 20]
+    assert told == [10]
+    assert batches.seen == [[0], [1, 2]]
+
+
+async def test_who_is_called_back_is_told_that_there_is_no_result():
+    async def run(items: Sequence[int]) -> list[int]:
+        raise ValueError("no")
+
+    told: asyncio.Queue[int | None] = asyncio.Queue()
+    assert Coalescer(run).call_back(1, told.put_nowait)
+    assert await told.get() is None

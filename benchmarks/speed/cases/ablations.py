@@ -40,7 +40,8 @@ class Ablation:
 
 ON_POSTGRESQL = (
     Ablation("the edge", ("list", "create"), {"BANYAN_EDGE": "false"}),
-    Ablation("whole answers", ("list",), part="whole-answers"),
+    Ablation("the short way", ("list",), part="short-way"),
+    Ablation("whole answers", ("create",), part="whole-answers"),
     Ablation("the token cache", ("list",), part="token-cache"),
     Ablation("the response cache", ("list",), {"BANYAN_CACHE_MAX_BYTES": "0"}),
     Ablation("Redis", ("list", "create"), {"BANYAN_REDIS_URL": None}),

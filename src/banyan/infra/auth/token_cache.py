@@ -45,6 +45,14 @@ class VerifiedTokenCache:
         self._principals.move_to_end(token)
         return principal
 
+    def known(self, token: str) -> Principal | None:
+        """The principal of a token that was verified before and can still be used; None when only `verify` can tell."""
+        principal = self._principals.get(token)
+        if principal is None or principal.expires_at + self._leeway <= self._unix_seconds():
+            return None
+        self._principals.move_to_end(token)
+        return principal
+
     def forget_session(self, session_id: str) -> None:
         """Drop every token of a session; unknown sessions are fine."""
         for token in self._tokens_of.pop(session_id, ()):

@@ -16,7 +16,7 @@ from banyan.infra.cache.following import Follower
 from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.cache.shared import Made, SharedCache
 from banyan.infra.cache.single_flight import SingleFlight
-from banyan.infra.streams.positions import Positions
+from banyan.infra.streams.positions import Positions, Told
 
 _LENGTHS = Struct(">II")
 
@@ -64,14 +64,31 @@ class ReadThrough:
         position = self._positions.known(user_id, self._stream)
         if position is None:
             position = await self._positions.current(user_id, self._stream)
-        entry = self._local.get(user_id, key, position)
-        if entry is None and self._follower is not None:
-            entry = self._followed(self._follower, user_id, key, position)
+        entry = self.at_hand(user_id, key, position)
         if entry is None:
             # The position is part of the flight: nobody is given what was loaded before their own write.
             entry = await self._loads.do(
                 (user_id, key, position), lambda: self._load(user_id, key, position, load)
             )
+        return entry
+
+    def holds(self, user_id: str, key: Hashable) -> bool:
+        """Whether there is an entry of any position in this process."""
+        return self._local.at_any_position(user_id, key) is not None
+
+    def tell_position(self, user_id: str, told: Told) -> bool:
+        """See Positions.tell; what is known here is told at once."""
+        position = self._positions.known(user_id, self._stream)
+        if position is None:
+            return self._positions.tell(user_id, self._stream, told)
+        told(position)
+        return True
+
+    def at_hand(self, user_id: str, key: Hashable, position: int) -> Entry | None:
+        """The entry as of `position`, if it can be had without asking anybody."""
+        entry = self._local.get(user_id, key, position)
+        if entry is None and self._follower is not None:
+            entry = self._followed(self._follower, user_id, key, position)
         return entry
 
     def _followed(self, follower: Follower, user_id: str, key: Hashable, position: int) -> Entry | None:

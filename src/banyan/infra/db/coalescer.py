@@ -16,6 +16,27 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Callback(Generic[Result]):
+    """As much of a future as a batch asks of it."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self, told: Callable[[Result | None], None]) -> None:
+        self._told = told
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Result) -> None:
+        self._told(result)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._told(None)
+
+    def cancel(self) -> None:
+        self._told(None)
+
+
 class Coalescer(Generic[Item, Result]):
     """Answers each item by way of a batch.
 
@@ -37,7 +58,7 @@ class Coalescer(Generic[Item, Result]):
         self._run_batch = run_batch
         self._max_items = max_items
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[tuple[Item, asyncio.Future[Result] | _Callback[Result]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -45,10 +66,23 @@ class Coalescer(Generic[Item, Result]):
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable("Too much is waiting for the database; try again shortly.")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._enqueue(item, future)
+        return await future
+
+    def call_back(self, item: Item, told: Callable[[Result | None], None]) -> bool:
+        """Like `submit`, without a coroutine that waits: `told` is called with the result, or with None when there is none.
+
+        False when too many wait: it is not called then. It must not raise.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            return False
+        self._enqueue(item, _Callback(told))
+        return True
+
+    def _enqueue(self, item: Item, asker: "asyncio.Future[Result] | _Callback[Result]") -> None:
+        self._waiting.append((item, asker))
         if self._worker is None:
             self._worker = asyncio.create_task(self._drain(), context=Context())
-        return await future
 
     async def _drain(self) -> None:
         try:
@@ -64,7 +98,7 @@ class Coalescer(Generic[Item, Result]):
             while self._waiting:
                 self._waiting.popleft()[1].cancel()
 
-    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _answer(self, batch: "list[tuple[Item, asyncio.Future[Result] | _Callback[Result]]]") -> None:
         try:
             results = await self._run_batch([item for item, _ in batch])
             if len(results) != len(batch):
@@ -86,7 +120,7 @@ class Coalescer(Generic[Item, Result]):
                 _settle(future, result)
 
 
-def _settle(future: "asyncio.Future[Result]", result: Result | BaseException) -> None:
+def _settle(future: "asyncio.Future[Result] | _Callback[Result]", result: Result | BaseException) -> None:
     if future.done():  # its caller was cancelled; the work is done all the same
         return
     if isinstance(result, BaseException):

@@ -55,6 +55,19 @@ class Gate:
         self.refuse_revoked(principal)
         return principal
 
+    def known(self, authorization: bytes) -> Principal | None:
+        """The principal of an Authorization header that was let in before; None when only `admit` can tell."""
+        if authorization[:7] != b"Bearer ":
+            return None
+        principal = self._tokens.known(authorization[7:].decode("latin-1"))
+        if principal is None or self._revocations.is_revoked(principal.session_id):
+            return None
+        return principal
+
+    def count_at_once(self, principal: Principal) -> bool:
+        """Whether a request of the principal is within its rate, and counted; when it is not, only `admit` can tell."""
+        return self._limiter.take_at_once(f"user:{principal.user_id}", self._user_rate)
+
     def refuse_revoked(self, principal: Principal) -> None:
         """Raises Unauthenticated when the principal's session has ended meanwhile."""
         if self._revocations.is_revoked(principal.session_id):

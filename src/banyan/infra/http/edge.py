@@ -14,28 +14,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banyan.infra.http.access import Gate
 from banyan.infra.http.client import ClientAddress, base_url_of, header
-from banyan.infra.http.hot import Answer, Headers, HotRequest, LeanHandler
+from banyan.infra.http.every_answer import completed, request_id_of
+from banyan.infra.http.hot import Answer, HotRequest, LeanHandler
 from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.problems import Failure, problem
 from banyan.infra.http.receive import ClientGone, limited
+from banyan.infra.http.short_way import COUNTED, STARTED, ShortWay
 from banyan.infra.http.whole_answer import write_whole
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter, refused
 from banyan.infra.telemetry.log import get_logger
 from banyan.infra.telemetry.metrics import HttpMetrics
 from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.errors import BanyanError, Forbidden, TooLarge
-from banyan.kernel.ids import new_id
 
 log = get_logger(__name__)
 
-API_CSP = b"default-src 'none'; frame-ancestors 'none'"
-SECURITY_HEADERS: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
-HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 # Probes and scrapes come often, from one address, and must be answered whatever else goes on.
 UNLIMITED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 # What nginx logs for a client that did not wait; nobody receives it.
@@ -74,9 +68,18 @@ class Edge:
         self._public_url = public_url
         self._metrics = metrics
         self._lane = lane
+        self.short_way = ShortWay(
+            hot,
+            gate=gate,
+            limiter=limiter,
+            address_rate=address_rate,
+            addresses=addresses,
+            public_url=public_url,
+            metrics=metrics,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
+        started = scope.get(STARTED) or time.perf_counter()
         if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"].rstrip("/") not in ENDLESS:
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         traceparent = header(scope["headers"], b"traceparent")
@@ -106,10 +109,13 @@ class Edge:
 
     async def _answer_hot(self, handler: LeanHandler, scope: Scope, receive: Receive) -> Answer:
         try:
-            await self._limit_address(scope)
+            if COUNTED not in scope:
+                await self._limit_address(scope)
             self._refuse_large(scope)
-            authorization = header(scope["headers"], b"authorization")
-            principal = await self._gate.admit(authorization.decode("latin-1") if authorization else None)
+            principal = scope.get(COUNTED)
+            if principal is None:
+                authorization = header(scope["headers"], b"authorization")
+                principal = await self._gate.admit(authorization.decode("latin-1") if authorization else None)
             return await handler(HotRequest(scope, receive, principal))
         except ClientGone:
             return Answer(CLIENT_CLOSED_REQUEST, [])
@@ -129,7 +135,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 streams = header(message["headers"], b"content-type") == b"text/event-stream; charset=utf-8"
-                message["headers"] = _completed(list(message["headers"]), scope)
+                message["headers"] = completed(list(message["headers"]), scope)
             await send(message)
 
         answer: Answer | None = None
@@ -178,35 +184,15 @@ class Edge:
 
 def _failure(scope: Scope, error: Exception) -> Answer:
     """The answer to a request that failed by our fault; the log and the answer carry the same request id."""
-    request_id = _request_id(scope).decode()
+    request_id = request_id_of(scope).decode()
     log.error(
         "request_failed", path=scope["path"], method=scope["method"], request_id=request_id, exc_info=error
     )
     return Answer(*problem(Failure()))
 
 
-def _request_id(scope: Scope) -> bytes:
-    made = scope.get("banyan.request_id")
-    if made is None:
-        made = scope["banyan.request_id"] = new_id().encode()
-    return made
-
-
-def _completed(headers: Headers, scope: Scope) -> Headers:
-    """The headers of an answer, with those that every answer has."""
-    if header(headers, b"content-security-policy") is None:
-        headers.append((b"content-security-policy", API_CSP))
-    if header(headers, b"cache-control") is None:
-        headers.append((b"cache-control", b"no-store"))
-    if scope["banyan.base_url"].startswith("https://"):
-        headers.append(HSTS)
-    headers.extend(SECURITY_HEADERS)
-    headers.append((b"x-request-id", _request_id(scope)))
-    return headers
-
-
 def _head(answer: Answer, scope: Scope) -> Message:
-    headers = _completed(list(answer.headers), scope)
+    headers = completed(list(answer.headers), scope)
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 

@@ -43,6 +43,12 @@ class OneWrite:
             self._held = data
             self._loop.call_soon(self._flush)
 
+    def write_whole(self, data: bytes) -> None:
+        """Write what nothing follows, such as an answer without a body."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        self._transport.write(data)
+
     def close(self) -> None:
         self._flush()
         self._transport.close()

@@ -14,41 +14,21 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import FrameType
 from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from banyan.infra.http import open_files
-from banyan.infra.http.edge import SECURITY_HEADERS
-from banyan.infra.http.one_write import OneWrite
-from banyan.infra.http.problems import problem
-from banyan.kernel.errors import MalformedRequest
+from banyan.infra.http.edge import Edge
+from banyan.infra.http.protocol import Protocol
+from banyan.infra.http.short_way import ShortWay
 
 # The writer's thread asks for the interpreter after every statement; with the default of 5 ms a busy event loop would
 # let it wait that long each time.
 SWITCH_INTERVAL_SECONDS = 0.0005
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP/1.1, with a problem for what is no HTTP at all, and each answer in one piece."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
-
-    def send_400_response(self, msg: str) -> None:
-        _, headers, body = problem(MalformedRequest("This is not a valid HTTP/1.1 request."))
-        fields = [
-            *headers,
-            *SECURITY_HEADERS,
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        head = b"".join(b"%s: %s\r\n" % field for field in fields)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + body)
-        self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -122,6 +102,14 @@ class _LastAnswers:
         await self._app(scope, receive, send_last if scope["type"] == "http" else send)
 
 
+def short_way_of(app: ASGIApp) -> ShortWay | None:
+    """The short way past an application, and past what is wrapped around it: CORS looks at no request without an `Origin`."""
+    layer: object = app
+    while layer is not None and not isinstance(layer, Edge):
+        layer = getattr(layer, "app", None)
+    return None if layer is None else layer.short_way
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError when the address is taken or not ours."""
     return listen_side_by_side(host, port, 1)[0]
@@ -169,7 +157,7 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=Protocol,
+        http=cast(Any, partial(Protocol, short_way_of(app))),
         lifespan="off",
         access_log=False,
         log_config=None,

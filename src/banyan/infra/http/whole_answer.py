@@ -22,23 +22,33 @@ def write_whole(send: Send, status: int, headers: Headers, body: bytes) -> bool:
         return False
     if cycle.disconnected or cycle.flow.write_paused or cycle.access_log or cycle.transport.is_closing():
         return False
-    lines = [STATUS_LINE[status]]
-    for name, value in cycle.default_headers:
-        lines += (name, b": ", value, b"\r\n")
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    if not cycle.keep_alive:
-        lines.append(b"connection: close\r\n")
-    head = b"".join(lines)
-    # No value may end its line: what came from a client would be a header of its own. uvicorn says so, and refuses.
-    ends = 1 + len(cycle.default_headers) + len(headers) + (not cycle.keep_alive)
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+    whole = in_one_piece(status, cycle.default_headers, headers, body, keep_alive=cycle.keep_alive)
+    if whole is None:
         return False
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    cycle.transport.write(b"%b\r\n%b" % (head, body))
+    cycle.transport.write(whole)
     cycle.message_event.set()
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
     return True
+
+
+def in_one_piece(
+    status: int, server_headers: Headers, headers: Headers, body: bytes, *, keep_alive: bool = True
+) -> bytes | None:
+    """The answer as it goes over the wire; None when a header cannot be sent. Names are lower-case."""
+    lines = [STATUS_LINE[status]]
+    for name, value in server_headers:
+        lines += (name, b": ", value, b"\r\n")
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    if not keep_alive:
+        lines.append(b"connection: close\r\n")
+    head = b"".join(lines)
+    # No value may end its line: what came from a client would be a header of its own. uvicorn says so, and refuses.
+    ends = 1 + len(server_headers) + len(headers) + (not keep_alive)
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        return None
+    return b"%b\r\n%b" % (head, body)

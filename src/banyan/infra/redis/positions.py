@@ -28,7 +28,7 @@ from banyan.infra.loops import Loop, wait_for
 from banyan.infra.redis.connection import RedisUnavailable
 from banyan.infra.redis.session import Command, RedisSession
 from banyan.infra.redis.trust import POLL_SECONDS, CacheTrust, Epoch
-from banyan.infra.streams.positions import DatabasePositions, Key, load_positions
+from banyan.infra.streams.positions import DatabasePositions, Key, Told, load_positions
 from banyan.infra.telemetry.log import get_logger
 from banyan.kernel.errors import Unavailable
 from banyan.kernel.events import Event
@@ -112,6 +112,9 @@ class RedisPositions:
     async def current(self, user_id: str, stream: str) -> int:
         return await self._of(user_id).current((user_id, stream))
 
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        return self._of(user_id).tell((user_id, stream), told)
+
     def observe(self, events: Sequence[Event]) -> None:
         """Redis has been told before anybody hears of a commit."""
 
@@ -192,6 +195,12 @@ class SharedPositions:
             return await self._database.current(*key)
         position = await self._questions.submit(key)
         return await self._loads.submit(key) if position is None else position
+
+    def tell(self, key: Key, told: Told) -> bool:
+        """Calls back with None for what Redis does not say: loading it is the business of `current`."""
+        if self.trust.lease() is None or not self._ask.is_open:
+            return False
+        return self._questions.call_back(key, told)
 
     async def settle(self, moved: Moved) -> None:
         try:

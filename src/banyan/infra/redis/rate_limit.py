@@ -151,6 +151,18 @@ class RedisRateLimiter:
             retry_after_seconds=0.0 if answer.allowed else (answer.after_us - room_us) / 1_000_000,
         )
 
+    def take_at_once(self, key: str, rate: Rate) -> bool:
+        if rate.burst < EXACT_BELOW:
+            return False
+        decision = self._local.take_now(key, rate)
+        if not decision.allowed:
+            return False
+        slack = rate.burst // SLACK_SHARE
+        if decision.remaining >= slack and self._owe(key, rate, 1, slack):
+            return True
+        self._local.learn(key, self._local.full_in_ns(key) - rate.interval_ns)
+        return False
+
     async def forget(self, key: str) -> None:
         self._local.forget_now(key)
         self._debts.pop(key, None)

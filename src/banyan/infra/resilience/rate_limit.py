@@ -101,6 +101,11 @@ class RateLimiter(Protocol):
         """
         ...
 
+    def take_at_once(self, key: str, rate: Rate) -> bool:
+        """`take` of one without waiting. False when that is not to be had here and now; nothing is taken then, and only `take`
+        can say whether it is refused."""
+        ...
+
     async def forget(self, key: str) -> None:
         """Give the key its whole burst back, as after the right password. Unknown keys are fine."""
         ...
@@ -125,6 +130,9 @@ class MemoryRateLimiter:
 
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Decision:
         return self.take_now(key, rate, cost)
+
+    def take_at_once(self, key: str, rate: Rate) -> bool:
+        return self.take_now(key, rate).allowed
 
     async def forget(self, key: str) -> None:
         self.forget_now(key)

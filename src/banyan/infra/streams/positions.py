@@ -5,7 +5,7 @@ behind an acknowledged write. A position that is not known is loaded; loads that
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sqlalchemy import select
@@ -21,6 +21,8 @@ from banyan.kernel.events import Event
 
 Key = tuple[str, str]
 """(user_id, stream)"""
+Told = Callable[[int | None], None]
+"""What is called back with a position, or with None when it has to be asked for by `current`."""
 
 _wanted = batch_of_keys("wanted", streams.c.user_id, streams.c.stream)
 _POSITIONS = select(streams.c.user_id, streams.c.stream, streams.c.position).join(
@@ -37,6 +39,11 @@ class Positions(Protocol):
 
     async def current(self, user_id: str, stream: str) -> int:
         """The position; 0 for a stream in which nothing happened. Raises Unavailable when nobody can tell."""
+        ...
+
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        """Call back with what `current` would return, where that costs less than a coroutine that waits; False when it is
+        not to be had so, and nobody is called. `told` must not raise."""
         ...
 
     def observe(self, events: Sequence[Event]) -> None:
@@ -66,6 +73,10 @@ class ProcessPositions:
     async def current(self, user_id: str, stream: str) -> int:
         position = self._known.get((user_id, stream))
         return await self._loads.submit((user_id, stream)) if position is None else position
+
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        """Nobody can be called back."""
+        return False
 
     def observe(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -105,6 +116,10 @@ class DatabasePositions:
     async def current(self, user_id: str, stream: str) -> int:
         return await self._loads.submit((user_id, stream))
 
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        """Nobody can be called back."""
+        return False
+
     def observe(self, events: Sequence[Event]) -> None:
         """Nothing is remembered, so there is nothing to learn."""
 
@@ -133,6 +148,10 @@ class SwitchingPositions:
 
     async def current(self, user_id: str, stream: str) -> int:
         return await self._present().current(user_id, stream)
+
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        """Nobody can be called back."""
+        return False
 
     def observe(self, events: Sequence[Event]) -> None:
         self._present().observe(events)

@@ -8,7 +8,7 @@ from banyan.infra.auth.cursors import CursorSigner
 from banyan.infra.cache.response_cache import Entry
 from banyan.infra.http.cached import CachedAnswers, Loaded
 from banyan.infra.http.fields import Body
-from banyan.infra.http.hot import Answer, HotRequest
+from banyan.infra.http.hot import HotRequest
 from banyan.infra.http.query import next_link, parse_query
 from banyan.modules.notifications.service import NotificationService
 from banyan.modules.notifications.views import InboxQuery
@@ -20,16 +20,8 @@ class HotNotifications:
     def __init__(self, service: NotificationService, cursors: CursorSigner, answers: CachedAnswers) -> None:
         self._service = service
         self._cursors = cursors
-        self._answers = answers
-
-    async def list_notifications(self, request: HotRequest) -> Answer:
-        key = (request.query, request.scope["banyan.base_url"])
-        return await self._answers.answer(request, key, lambda: self._load_page(request, key))
-
-    async def unread_count(self, request: HotRequest) -> Answer:
-        if request.query:
-            parse_query(request.query, Body)
-        return await self._answers.answer(request, COUNT, lambda: self._load_count(request))
+        self.list_notifications = answers.route(_key_of_page, self._load_page)
+        self.unread_count = answers.route(_key_of_count, self._load_count)
 
     async def _load_page(self, request: HotRequest, key: tuple[bytes, str]) -> Loaded:
         user_id = request.principal.user_id
@@ -47,6 +39,16 @@ class HotNotifications:
         entry = Entry(tag, to_json([notification.as_view() for notification in page.notifications]), link)
         return Loaded(page.position, entry)
 
-    async def _load_count(self, request: HotRequest) -> Loaded:
+    async def _load_count(self, request: HotRequest, _key: str) -> Loaded:
         unread, position = await self._service.unread_count(request.principal.user_id)
         return Loaded(position, Entry(b'"%d"' % position, b'{"unread":%d}' % unread))
+
+
+def _key_of_page(query: bytes, base_url: str) -> tuple[bytes, str]:
+    return query, base_url
+
+
+def _key_of_count(query: bytes, _base_url: str) -> str:
+    if query:
+        parse_query(query, Body)
+    return COUNT

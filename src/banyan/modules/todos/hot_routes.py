@@ -22,11 +22,7 @@ class HotTodos:
     def __init__(self, service: TodoService, cursors: CursorSigner, answers: CachedAnswers) -> None:
         self._service = service
         self._cursors = cursors
-        self._answers = answers
-
-    async def list_todos(self, request: HotRequest) -> Answer:
-        key = (request.query, request.scope["banyan.base_url"])
-        return await self._answers.answer(request, key, lambda: self._load(request, key))
+        self.list_todos = answers.route(_key_of, self._load)
 
     async def create_todo(self, request: HotRequest) -> Answer:
         require_json(request.header(b"content-type"))
@@ -67,6 +63,10 @@ class HotTodos:
         return Loaded(
             page.position, Entry(tag(page.position, key), ("[" + ",".join(page.todos) + "]").encode(), link)
         )
+
+
+def _key_of(query: bytes, base_url: str) -> tuple[bytes, str]:
+    return query, base_url
 
 
 def actor_of(request: HotRequest) -> Actor:
