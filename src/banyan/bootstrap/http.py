@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from banyan import __version__
 from banyan.bootstrap.application import Application
 from banyan.bootstrap.composition import build
+from banyan.infra.auth.hashing_pool import HashingPool
 from banyan.infra.docs_ui import docs_routes
 from banyan.infra.http.access import Gate
 from banyan.infra.http.client import ClientAddress
@@ -61,9 +62,7 @@ def asgi(application: Application) -> ASGIApp:
         addresses=ClientAddress(settings.trusted_proxies),
         public_url=settings.public_url,
         metrics=infra.metrics.http,
-        lane=Lane(
-            lane_routes(route for router in routers for route in router.routes), infra.passwords.refuse_beyond
-        ),
+        lane=_lane(lane_routes(route for router in routers for route in router.routes), infra.passwords.pool),
     )
     if not settings.allowed_origins:
         return edge
@@ -75,6 +74,17 @@ def asgi(application: Application) -> ASGIApp:
         expose_headers=CORS_EXPOSED,
         allow_credentials=True,
         max_age=CORS_MAX_AGE_SECONDS,
+    )
+
+
+def _lane(routes: frozenset[tuple[str, str]], pool: HashingPool) -> Lane:
+    return Lane(
+        routes,
+        pool.refuse_beyond,
+        # As many again as are hashed, and one: before the hash or after it, so that no thread has to wait for them.
+        places=2 * pool.threads + 1,
+        patience_seconds=pool.max_wait_seconds,
+        late=pool.late,
     )
 
 

@@ -87,7 +87,7 @@ async def test_a_full_queue_refuses_at_once_with_a_time_to_come_back() -> None:
 
 
 async def test_a_wait_that_would_be_too_long_by_the_average_is_refused_at_once() -> None:
-    pool = HashingPool(threads=1, max_waiting=100, max_wait_seconds=0.5, first_estimate_seconds=0.2)
+    pool = HashingPool(threads=1, max_waiting=100, max_wait_seconds=0.7, first_estimate_seconds=0.2)
     async with blocked(pool, 1):
         patient = [asyncio.create_task(pool.run(lambda: "done")) for _ in range(2)]
         await waiting(pool, 2)

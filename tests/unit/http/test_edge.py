@@ -336,7 +336,8 @@ async def test_whoever_needs_a_hash_is_refused_before_the_application_has_work_w
         inside.append(others)
         raise Unavailable(retry_after_seconds=3)
 
-    served = Served(lane=Lane(frozenset({("POST", "/ordinary")}), refuse))
+    lane = Lane(frozenset({("POST", "/ordinary")}), refuse, places=1, patience_seconds=1, late=Unavailable)
+    served = Served(lane=lane)
     answer = await served.send("POST", "/ordinary")
     assert_problem(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "3"

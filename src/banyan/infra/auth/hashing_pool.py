@@ -17,9 +17,11 @@ from banyan.kernel.errors import Unavailable
 T = TypeVar("T")
 
 # Below the event loop (0) on the machine's scheduler: when the cores are short, logins get slower, not everything else.
-_NICENESS = 5
-# How much the newest job counts in the estimate of how long a job takes.
-_EWMA_WEIGHT = 0.2
+_NICENESS = 10
+# How much the newest job counts in the estimate of how long a job takes. When the machine gets busy the estimate must follow at
+# once, or too many are let in; when it gets quiet again there is time.
+_WEIGHT_OF_SLOWER = 0.4
+_WEIGHT_OF_QUICKER = 0.2
 
 
 class PasswordQueueFull(Unavailable):
@@ -30,8 +32,8 @@ class PasswordQueueFull(Unavailable):
 class HashingPool:
     """At most `threads` jobs at once, at most `max_waiting` behind them, and none waits longer than `max_wait_seconds`.
 
-    A job that would have to wait longer, by the running average of the last ones, is refused at once with PasswordQueueFull
-    (load shedding: an early no is worth more than a late yes to someone who has left). First come, first served.
+    A job that would be done later than that, its own time included, by the running average of the last ones, is refused at once with
+    PasswordQueueFull (load shedding: an early no is worth more than a late yes to someone who has left). First come, first served.
     A caller that is cancelled while its job runs leaves the job to finish; the thread counts as busy until then.
     Belongs to one event loop; `close` ends the threads.
     """
@@ -41,10 +43,11 @@ class HashingPool:
         *,
         threads: int = 2,
         max_waiting: int = 64,
-        max_wait_seconds: float = 0.75,
+        max_wait_seconds: float = 0.7,
         first_estimate_seconds: float = 0.05,
     ) -> None:
-        """max_wait_seconds: with one job's time added it should stay under the second within which a login is answered."""
+        """max_wait_seconds: what a login needs besides its hash should find room in what it leaves of the second within which one is
+        answered."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="passwords", initializer=_be_nice)
         self._free = threads
         self._threads = threads
@@ -53,6 +56,14 @@ class HashingPool:
         self._seconds_per_job = first_estimate_seconds
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
+
+    @property
+    def threads(self) -> int:
+        return self._threads
+
+    @property
+    def max_wait_seconds(self) -> float:
+        return self._max_wait_seconds
 
     @property
     def waiting(self) -> int:
@@ -71,7 +82,8 @@ class HashingPool:
         future = asyncio.get_running_loop().run_in_executor(self._executor, _timed, job)
         future.add_done_callback(self._finished)
         seconds, result = await asyncio.shield(future)
-        self._seconds_per_job += _EWMA_WEIGHT * (seconds - self._seconds_per_job)
+        weight = _WEIGHT_OF_SLOWER if seconds > self._seconds_per_job else _WEIGHT_OF_QUICKER
+        self._seconds_per_job += weight * (seconds - self._seconds_per_job)
         return result
 
     def close(self) -> None:
@@ -80,15 +92,19 @@ class HashingPool:
         self._executor.shutdown(wait=False)
 
     def refuse_beyond(self, jobs: int) -> None:
-        """Raise PasswordQueueFull when a job with so many before it, running ones included, would have to wait too long.
+        """Raise PasswordQueueFull when a job with so many before it, running ones included, would be done too late.
 
         For whoever wants to know before the work that comes before the hash.
         """
         self._refuse(jobs - self._threads)
 
+    def late(self) -> PasswordQueueFull:
+        """What is raised when the estimate was wrong and somebody has waited for too long."""
+        return _refusal(self._max_wait_seconds)
+
     def _refuse(self, waiting: int) -> None:
         expected = (waiting + 1) * self._seconds_per_job / self._threads
-        if waiting >= self._max_waiting or expected > self._max_wait_seconds:
+        if waiting >= self._max_waiting or expected + self._seconds_per_job > self._max_wait_seconds:
             raise _refusal(expected)
 
     async def _acquire(self) -> None:

@@ -45,9 +45,10 @@ class PasswordHasher:
         self._pool = pool
         self._argon2 = Argon2(time_cost=passes, memory_cost=memory_kib, parallelism=parallelism)
 
-    def refuse_beyond(self, jobs: int) -> None:
-        """See HashingPool.refuse_beyond."""
-        self._pool.refuse_beyond(jobs)
+    @property
+    def pool(self) -> HashingPool:
+        """For whoever keeps the queue before it."""
+        return self._pool
 
     async def hash(self, password: str) -> str:
         """The PHC string of `password` with a fresh salt.

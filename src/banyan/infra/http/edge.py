@@ -145,7 +145,7 @@ class Edge:
             self._refuse_large(scope)
             if scope["method"] not in SAFE_METHODS:
                 self._refuse_cross_site(scope)
-            with lane.inside() if lane else nullcontext():
+            async with lane.inside() if lane else nullcontext():
                 await self._app(scope, limited(receive, self._max_body_bytes), send_completed)
         except (ClientGone, ClientDisconnect):
             status = CLIENT_CLOSED_REQUEST

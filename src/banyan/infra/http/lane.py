@@ -1,16 +1,17 @@
 """The lane of requests that need a password hash: people come to it at the same moment, and few of them can be served in time.
 
-    arrive ─▶ one by one, a turn of the event loop for each ─▶ door: could it be done in time? ─▶ the application
-                                                                └── no ─▶ 503 with Retry-After
+    arrive ─▶ one by one, a turn of the event loop for each ─▶ could it be done in time? ─▶ wait for a place ─▶ the application
+                                                                └── no ─▶ 503 with Retry-After ◀── too long ──┘
 
 Without it 250 logins at once are 250 requests through routing, validation and two look-ups, most of them only to be refused by
-the hashing threads at last, and whoever asks for anything else in that moment waits for all of them.
+the hashing threads at last, and whoever asks for anything else in that moment waits for all of them. Those who are let in wait here,
+where it costs nothing: not one behind the other for the hashing threads with all the work before the hash done at once.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from starlette.routing import BaseRoute
@@ -19,13 +20,29 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Lane:
-    """routes: (method, path) of those who take it. refuse: called with how many are inside before it lets one more in;
-    raises what the request is answered with when that is too many. For one event loop."""
+    """For one event loop.
 
-    def __init__(self, routes: frozenset[tuple[str, str]], refuse: Callable[[int], None]) -> None:
+    routes: (method, path) of those who take it. refuse: called with how many are before a request, inside or waiting; raises what the
+    request is answered with when that is too many. places: for how many who are worked on at the same time.
+    patience_seconds: longest wait for a place, whatever `refuse` expected. late: makes what is raised then.
+    """
+
+    def __init__(
+        self,
+        routes: frozenset[tuple[str, str]],
+        refuse: Callable[[int], None],
+        *,
+        places: int,
+        patience_seconds: float,
+        late: Callable[[], Exception],
+    ) -> None:
         self.routes = routes
         self._refuse = refuse
+        self._places = places
+        self._patience_seconds = patience_seconds
+        self._late = late
         self._inside = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_passing = False
 
@@ -40,15 +57,42 @@ class Lane:
         self._waiting.append(turn)
         await turn
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """For as long as the request is worked on. Raises what `refuse` raises."""
-        self._refuse(self._inside)
-        self._inside += 1
+    @asynccontextmanager
+    async def inside(self) -> AsyncIterator[None]:
+        """For as long as the request is worked on; first come, first served. Raises what `refuse` raises and `late` makes."""
+        self._refuse(self._inside + len(self._queue))
+        await self._enter()
         try:
             yield
         finally:
-            self._inside -= 1
+            self._leave()
+
+    async def _enter(self) -> None:
+        if self._inside < self._places:
+            self._inside += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await place
+        except BaseException as error:
+            if place.done() and not place.cancelled():
+                self._leave()  # the place came in the very moment of giving up
+            else:
+                with suppress(ValueError):
+                    self._queue.remove(place)
+            if isinstance(error, TimeoutError):
+                raise self._late() from error
+            raise
+
+    def _leave(self) -> None:
+        while self._queue:
+            place = self._queue.popleft()
+            if not place.done():
+                place.set_result(None)  # ours is theirs now
+                return
+        self._inside -= 1
 
     def _next(self) -> None:
         while self._waiting:
