@@ -126,6 +126,8 @@ class _Call:
 class PostgresTransaction:
     """A unit's statements. Its methods reach the database through whoever drives the unit."""
 
+    folds = True
+
     def __init__(self, statements: StatementCache) -> None:
         self._statements = statements
         self.appended: list[Event] = []
@@ -165,6 +167,7 @@ class PostgresDatabase:
 
     # Transactions take their sequence numbers before they commit, and commit in another order.
     commits_in_order = False
+    folds = True
 
     def __init__(self, url: str, pool: PoolSettings | None = None, *, name: str = "main") -> None:
         self.name = name

@@ -42,6 +42,8 @@ MOVED = "The data has just moved to PostgreSQL; try again."
 class SqliteTransaction:
     """A unit's statements, run at once on the thread that owns the connection."""
 
+    folds = False
+
     def __init__(self, connection: sqlite3.Connection, statements: StatementCache) -> None:
         self._connection = connection
         self._statements = statements
@@ -126,6 +128,7 @@ class SqliteDatabase:
 
     # There is one writer.
     commits_in_order = True
+    folds = False
 
     def __init__(
         self, path: Path, *, name: str = "main", readers: int = 2, max_waiting: int = 20_000

@@ -38,6 +38,10 @@ class SwitchableDatabase:
         return self._present.commits_in_order
 
     @property
+    def folds(self) -> bool:
+        return self._present.folds
+
+    @property
     def present(self) -> Database:
         return self._present.present
 

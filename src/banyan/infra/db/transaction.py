@@ -37,6 +37,11 @@ class Transaction(Protocol):
     its own in place of one of these, but not go on: PostgreSQL refuses every later statement.
     """
 
+    @property
+    def folds(self) -> bool:
+        """Whether one statement may hold several changes (in WITH) and look for many things at once (LATERAL)."""
+        ...
+
     appended: list[Event]
     """Events that this unit appended; told to the process after the commit."""
 
@@ -72,6 +77,11 @@ class Database(Protocol):
     @property
     def commits_in_order(self) -> bool:
         """Whether rows become visible in the order of their sequence numbers; see streams/settled.py."""
+        ...
+
+    @property
+    def folds(self) -> bool:
+        """Whether statements are round trips, which are worth folding into one; see Transaction.folds."""
         ...
 
     @property

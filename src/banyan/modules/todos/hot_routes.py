@@ -60,9 +60,7 @@ class HotTodos:
         if page.next_place is not None:
             cursor = self._cursors.sign(purpose, actor.user_id, list(page.next_place))
             link = next_link(actor.base_url + "/todos", request.query, cursor)
-        return Loaded(
-            page.position, Entry(tag(page.position, key), ("[" + ",".join(page.todos) + "]").encode(), link)
-        )
+        return Loaded(page.position, Entry(tag(page.position, key), f"[{page.todos}]".encode(), link))
 
 
 def _key_of(query: bytes, base_url: str) -> tuple[bytes, str]:

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import (
+    Column,
     ColumnElement,
+    Integer,
     Select,
     Text,
     and_,
     bindparam,
+    cast,
     delete,
     exists,
     func,
@@ -20,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     update,
 )
 
@@ -27,6 +31,7 @@ from banyan.infra.db.json_sql import json_nested, json_object, json_texts
 from banyan.infra.db.tables import batch, batch_of_keys, lower
 from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.streams.log import AT_POSITION, as_json
+from banyan.infra.streams.tables import streams
 from banyan.modules.todos.contract import STREAM
 from banyan.modules.todos.model import Todo
 from banyan.modules.todos.tables import todos
@@ -90,13 +95,17 @@ _NEXT_REMINDER_AFTER = select(func.min(t.next_reminder_at)).where(t.next_reminde
 _NEXT_REMINDER = select(func.min(t.next_reminder_at)).where(t.next_reminder_at.is_not(None))
 _ERASE = delete(todos).where(t.user_id == bindparam("user_id"))
 
-# One to-do as the JSON that clients read, made by the database.
-_URL = bindparam("base", type_=Text) + literal_column("'/todos/'") + t.id
-_JSON = json_object(
-    id=t.id,
-    url=_URL,
-    **{name: json_nested(t[name]) if name == "labels" else t[name] for name in _FIELDS[1:]},
-).label("json")
+
+def _json(base: ColumnElement[str]) -> ColumnElement[str]:
+    """One to-do as the JSON that clients read, made by the database."""
+    return json_object(
+        id=t.id,
+        url=base + literal_column("'/todos/'") + t.id,
+        **{name: json_nested(t[name]) if name == "labels" else t[name] for name in _FIELDS[1:]},
+    ).label("json")
+
+
+_JSON = _json(bindparam("base", type_=Text()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +190,10 @@ async def ids_in_list(tx: Transaction, user_id: str, list_id: str) -> list[str]:
 
 
 class FoundPage(NamedTuple):
-    """Each to-do as ready JSON. next_place: where to continue from; None at the end. position: None when nothing was found."""
+    """todos: ready JSON, with commas between them. next_place: where to continue from; None at the end. position: None when
+    nothing was found."""
 
-    todos: list[str]
+    todos: str
     next_place: Place | None
     position: int | None
 
@@ -209,10 +219,68 @@ async def page(
     more = len(rows) > limit
     rows = rows[:limit]
     return FoundPage(
-        [row["json"] for row in rows],
+        ",".join([row["json"] for row in rows]),
         (rows[-1]["order"], rows[-1]["created_position"]) if more else None,
         rows[0]["at_position"] if rows else None,
     )
+
+
+class FirstPage(NamedTuple):
+    """A question for the first page of all to-dos of a user."""
+
+    user_id: str
+    base_url: str
+    limit: int
+
+
+async def first_pages(tx: Transaction, wanted: Sequence[FirstPage]) -> list[FoundPage]:
+    """The answers in order, each as `page` gives it and its position always; one statement where such fold."""
+    if not tx.folds:
+        return [await page(tx, user_id, base, Filters(), None, limit) for user_id, base, limit in wanted]
+    rows = await tx.all(_FIRST_PAGES, {"wanted": as_json([(n, *one) for n, one in enumerate(wanted)])})
+    pages: list[FoundPage | None] = [None] * len(wanted)
+    for row in rows:
+        more = row["count"] > wanted[row["number"]].limit
+        place = (row["last_order"], row["last_position"]) if more else None
+        pages[row["number"]] = FoundPage(row["json"] or "", place, row["at_position"])
+    return [found for found in pages if found is not None]
+
+
+def _first_pages() -> Select:
+    asked = batch(
+        "wanted", Column("number", Integer), t.user_id, Column("base", Text), Column("most", Integer)
+    ).subquery()
+    order = (t.order.asc().nulls_first(), t.created_position.desc())
+    number = func.row_number().over(order_by=order).label("number")
+    # One more than is shown, which tells that there is a next page.
+    rows = (
+        select(_json(asked.c.base), t.order, t.created_position, number)
+        .where(t.user_id == asked.c.user_id)
+        .order_by(*order)
+        .limit(asked.c.most + 1)
+        .correlate(asked)
+        .lateral("rows")
+    )
+    shown, last = rows.c.number <= asked.c.most, rows.c.number == asked.c.most
+    found = (
+        select(
+            func.string_agg(cast(rows.c.json, Text), literal_column("','")).filter(shown).label("json"),
+            func.count().label("count"),
+            func.min(rows.c.order).filter(last).label("last_order"),
+            func.min(rows.c.created_position).filter(last).label("last_position"),
+        )
+        .select_from(rows)
+        .correlate(asked)
+        .lateral("found")
+    )
+    position = select(streams.c.position).where(
+        streams.c.user_id == asked.c.user_id, streams.c.stream == bindparam("stream", STREAM)
+    )
+    at_position = func.coalesce(position.correlate(asked).scalar_subquery(), 0).label("at_position")
+    return select(asked.c.number, found, at_position).select_from(asked.join(found, true()))
+
+
+_FIRST_PAGES = _first_pages()
 
 
 @lru_cache(maxsize=256)
