@@ -8,6 +8,7 @@ import typer
 
 from banyan import __version__
 from banyan.cli import (
+    backup,
     bench,
     config,
     events,
@@ -76,6 +77,8 @@ app.command("migrate", rich_help_panel=RUN, epilog=migrate.EPILOG)(migrate.migra
 app.add_typer(fleet.commands, name="fleet", rich_help_panel=RUN)
 app.add_typer(gateway.commands, name="gateway", rich_help_panel=RUN)
 app.command("promote", rich_help_panel=LOOK_AFTER, epilog=promote.EPILOG)(promote.promote)
+app.command("backup", rich_help_panel=LOOK_AFTER, epilog=backup.BACKUP_EPILOG)(backup.backup)
+app.command("restore", rich_help_panel=LOOK_AFTER, epilog=backup.RESTORE_EPILOG)(backup.restore)
 app.add_typer(users.commands, name="users", rich_help_panel=LOOK_AFTER)
 app.add_typer(events.commands, name="events", rich_help_panel=LOOK_AFTER)
 app.add_typer(tasks.commands, name="tasks", rich_help_panel=LOOK_AFTER)

@@ -1,0 +1,256 @@
+"""Backups are whole, can be restored while others go on writing, and overwrite nothing by mistake."""
+
+import json
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.accounts import Account, client_of, register
+from tests.support.command_line import Finished, banyan
+from tests.support.postgres import find_binaries, postgres_server
+from tests.support.server import RunningServer, migrated_data_dir, migrated_postgres_url, server_kind
+
+WRITES_BEFORE = 25
+
+
+@contextmanager
+def writing(server: RunningServer, account: Account) -> Iterator[list[str]]:
+    """Goes on making to-dos; gives the list of those that were acknowledged, once there are some."""
+    acknowledged: list[str] = []
+    enough, stop = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with client_of(server.url, account.access_token) as client:
+            while not stop.is_set():
+                answer = client.post("/todos", json={"title": f"todo {len(acknowledged)}"})
+                if answer.status_code == 201:
+                    acknowledged.append(answer.json()["id"])
+                if len(acknowledged) >= WRITES_BEFORE:
+                    enough.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert enough.wait(20), server.log_text()
+        yield acknowledged
+    finally:
+        stop.set()
+        writer.join(20)
+
+
+def backed_up(server: RunningServer, target: Path) -> tuple[Account, set[str], Finished]:
+    """A backup that was taken under writes, the ids that were acknowledged before it began, and what it printed."""
+    account = register(server.url)
+    with writing(server, account) as acknowledged:
+        before = set(acknowledged)
+        done = banyan(["backup", str(target), "--json"], server.data_dir, server.settings)
+        during = len(acknowledged) - len(before)
+    assert done.code == 0, done.err
+    assert during > 0, "nothing was written during the backup"
+    return account, before, done
+
+
+def holds(server: RunningServer, account: Account, ids: set[str]) -> None:
+    """The account's session goes on, its to-dos are there, and the log tells the same as the tables."""
+    with client_of(server.url, account.access_token) as client:
+        found = {todo_id for todo_id in ids if client.get(f"/todos/{todo_id}").status_code == 200}
+        assert ids - found == set()
+        assert client.post("/todos", json={"title": "after"}).status_code == 201
+    verified = banyan(["events", "verify", "--json"], server.data_dir, server.settings)
+    assert (verified.code, verified.json()["differences"]) == (0, 0), verified.err
+
+
+@pytest.mark.parametrize("name", ["folder", "file.tar.gz"])
+def test_a_server_under_writes_is_backed_up_and_starts_again_elsewhere(
+    make_server, tmp_path: Path, name: str
+) -> None:
+    if server_kind() == "postgresql":
+        pytest.skip("the next test does it on PostgreSQL")
+    server: RunningServer = make_server()
+    account, before, done = backed_up(server, tmp_path / name)
+    assert done.json_lines()[-1]["databases"][0]["kind"] == "sqlite"
+    server.stop()
+
+    place = tmp_path / "elsewhere"
+    restored = banyan(["restore", str(tmp_path / name), "--json"], place)
+    assert restored.code == 0, restored.err
+    said = restored.json_lines()[-1]
+    assert (said["same_secret"], said["needs_migration"]) == (True, False)
+    assert (place / "secret.key").stat().st_mode & 0o077 == 0
+    with RunningServer(place) as again:
+        holds(again, account, before)
+    account.client.close()
+
+
+def test_postgresql_is_backed_up_under_writes_by_its_own_tools(tmp_path: Path) -> None:
+    secret = {"BANYAN_SECRET_KEY": "k" * 48}
+    settings = {"BANYAN_DATABASE_URL": migrated_postgres_url(), **secret}
+    with RunningServer(tmp_path / "data", settings) as server:
+        account, before, done = backed_up(server, tmp_path / "backup.tar")
+        busy = banyan(
+            ["restore", str(tmp_path / "backup.tar"), "--force"], tmp_path / "other", server.settings
+        )
+        assert busy.code == 1
+        assert "Stop its processes first" in busy.err
+    assert done.json_lines()[-1]["databases"][0]["kind"] == "postgresql"
+
+    elsewhere = {"BANYAN_DATABASE_URL": postgres_server().new_database(), **secret}
+    place = tmp_path / "elsewhere"
+    for options, code in (((), 0), ((), 1), (("--force",), 0)):
+        restored = banyan(["restore", str(tmp_path / "backup.tar"), *options], place, elsewhere)
+        assert restored.code == code, restored.err
+    with RunningServer(place, elsewhere) as again:
+        holds(again, account, before)
+        # What Redis knew is not believed any more.
+        assert again.rows("SELECT count(*) FROM cache_trust WHERE trusted") == [(0,)]
+    account.client.close()
+
+
+def test_a_password_is_not_on_the_command_line_of_the_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = postgres_server()
+    binaries = find_binaries()
+    assert binaries is not None
+    spy = tmp_path / "bin"
+    spy.mkdir()
+    for program in ("pg_restore", "psql"):
+        (spy / program).symlink_to(binaries / program)
+    (spy / "pg_dump").write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || echo "$@" "$PGPASSWORD" > {tmp_path}/seen\nexec {binaries}/pg_dump "$@"\n'
+    )
+    (spy / "pg_dump").chmod(0o755)
+    url = migrated_postgres_url().replace("postgres@", "postgres:open%20sesame@")
+    settings = {"BANYAN_DATABASE_URL": url, "BANYAN_SECRET_KEY": "k" * 48, "BANYAN_POSTGRES": str(spy)}
+    done = banyan(["backup", str(tmp_path / "backup")], tmp_path / "data", settings)
+    assert done.code == 0, done.err
+    arguments, _, password = (tmp_path / "seen").read_text().strip().partition(f"@127.0.0.1:{server.port}")
+    assert "sesame" not in arguments
+    assert password.endswith(" open sesame")
+
+
+def test_nothing_is_overwritten_without_force(cli, data_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    assert cli("backup", str(target)).code == 0
+    written = (target / "manifest.json").read_bytes()
+    refused = cli("backup", str(target))
+    assert (refused.code, "is there already" in refused.err) == (1, True)
+    assert (target / "manifest.json").read_bytes() == written
+
+    before = (data_dir / "banyan.sqlite3").read_bytes()
+    refused = cli("restore", str(target))
+    assert (refused.code, "--force" in refused.err) == (1, True)
+    assert (data_dir / "banyan.sqlite3").read_bytes() == before
+
+
+def test_force_does_not_remove_a_folder_that_is_no_backup(cli, data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    assert cli("backup", str(tmp_path / "photos"), "--force").code == 1
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+def test_force_restores_over_a_database_and_its_log(cli, data_dir: Path, make_user, tmp_path: Path) -> None:
+    make_user("before@example.org")
+    target = tmp_path / "backup.tar"
+    assert cli("backup", str(target)).code == 0
+    make_user("after@example.org")
+    # As a killed server leaves it: a database with commits in a log beside it, which must not reach the restored one.
+    killed = data_dir / "banyan.sqlite3"
+    connection = sqlite3.connect(killed)
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("CREATE TABLE late (n)")
+    connection.commit()
+    shutil.copy(f"{killed}-wal", tmp_path / "wal")
+    connection.close()
+    shutil.copy(tmp_path / "wal", f"{killed}-wal")
+    assert cli("backup", str(target), "--force").code == 0
+    shutil.rmtree(data_dir)
+    assert cli("restore", str(target)).code == 0
+    shutil.copy(tmp_path / "wal", f"{killed}-wal")
+    assert cli("restore", str(target), "--force").code == 0
+    emails = [row["email"] for row in cli("users", "list", "--json").json_lines()]
+    assert sorted(emails) == ["after@example.org", "before@example.org"]
+    assert cli("events", "verify").code == 0
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove", "add"])
+def test_a_damaged_backup_is_refused_before_anything_is_changed(
+    cli, data_dir: Path, tmp_path: Path, damage: str
+) -> None:
+    target = tmp_path / "backup"
+    assert cli("backup", str(target)).code == 0
+    saved = target / "databases" / "banyan.sqlite3"
+    if damage == "flip":
+        data = bytearray(saved.read_bytes())
+        data[len(data) // 2] ^= 1
+        saved.write_bytes(data)
+    elif damage == "remove":
+        (target / "secret.key").unlink()
+    else:
+        (target / "more").touch()
+    shutil.rmtree(data_dir)
+    refused = cli("restore", str(target))
+    assert (refused.code, "damaged" in refused.err) == (1, True)
+    assert not (data_dir / "banyan.sqlite3").exists()
+    assert not (data_dir / "secret.key").exists()
+
+
+def test_a_damaged_database_is_not_backed_up(cli, data_dir: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(data_dir / "banyan.sqlite3") as connection:
+        pages = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = 'events'"
+        )
+        page = pages.fetchone()[0]
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()  # the last one brings the log into the file
+    with (data_dir / "banyan.sqlite3").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+    done = cli("backup", str(tmp_path / "backup"))
+    assert (done.code, "damaged" in done.err) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"], "something of it was left"
+
+
+def test_a_running_server_is_not_restored_over(make_server, tmp_path: Path) -> None:
+    server: RunningServer = make_server()
+    made = banyan(["backup", str(tmp_path / "backup")], server.data_dir, server.settings)
+    assert made.code == 0, made.err
+    refused = banyan(["restore", str(tmp_path / "backup"), "--force"], server.data_dir, server.settings)
+    assert refused.code == 1
+    assert f"process {server.pid}" in refused.err
+
+
+def test_another_secret_is_told(cli, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANYAN_SECRET_KEY", "a" * 40)
+    assert "BANYAN_SECRET_KEY is not in it" in cli("backup", str(tmp_path / "backup")).out
+    assert "a" * 40 not in (tmp_path / "backup" / "manifest.json").read_text()
+    shutil.rmtree(data_dir)
+    monkeypatch.setenv("BANYAN_SECRET_KEY", "b" * 40)
+    assert "The secret is another one" in cli("restore", str(tmp_path / "backup")).out
+
+
+def test_a_backup_of_a_later_version_is_refused(cli, data_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    assert cli("backup", str(target)).code == 0
+    said = json.loads((target / "manifest.json").read_text())
+    said["databases"][0]["revision"] = "9999"
+    (target / "manifest.json").write_text(json.dumps(said))
+    shutil.rmtree(data_dir)
+    refused = cli("restore", str(target))
+    assert (refused.code, "9999" in refused.err) == (1, True)
+
+
+def test_an_older_one_is_restored_and_says_what_it_needs(cli, data_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    assert cli("backup", str(target)).code == 0
+    said = json.loads((target / "manifest.json").read_text())
+    said["databases"][0]["revision"] = "0001"
+    (target / "manifest.json").write_text(json.dumps(said))
+    migrated_data_dir(data_dir)
+    assert "migrate" in cli("restore", str(target), "--force").out
