@@ -7,7 +7,21 @@ import pytest
 
 from banyan import __version__
 
-COMMANDS = ["up", "serve", "migrate", "fleet", "users", "events", "backup", "restore", "bench", "config", "mail", "keys"]
+COMMANDS = [
+    "up",
+    "serve",
+    "migrate",
+    "fleet",
+    "users",
+    "events",
+    "backup",
+    "restore",
+    "doctor",
+    "bench",
+    "config",
+    "mail",
+    "keys",
+]
 HEAVY = {"fastapi", "pydantic", "sqlalchemy", "starlette", "uvicorn", "structlog", "cryptography", "alembic"}
 
 

@@ -11,6 +11,7 @@ from banyan.cli import (
     backup,
     bench,
     config,
+    doctor,
     events,
     fleet,
     gateway,
@@ -79,6 +80,7 @@ app.add_typer(gateway.commands, name="gateway", rich_help_panel=RUN)
 app.command("promote", rich_help_panel=LOOK_AFTER, epilog=promote.EPILOG)(promote.promote)
 app.command("backup", rich_help_panel=LOOK_AFTER, epilog=backup.BACKUP_EPILOG)(backup.backup)
 app.command("restore", rich_help_panel=LOOK_AFTER, epilog=backup.RESTORE_EPILOG)(backup.restore)
+app.command("doctor", rich_help_panel=LOOK_AFTER, epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(users.commands, name="users", rich_help_panel=LOOK_AFTER)
 app.add_typer(events.commands, name="events", rich_help_panel=LOOK_AFTER)
 app.add_typer(tasks.commands, name="tasks", rich_help_panel=LOOK_AFTER)

@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 # 4 MiB of the usual pages: a step holds back a checkpoint for about a millisecond, and progress is shown in steps.
@@ -64,6 +64,15 @@ def put_in_place(copied: Path, path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     copied.rename(path)
     flush(path.parent)
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Raise DamagedFile for what SQLite raises when it reads a damaged file."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise DamagedFile(str(error)) from error
 
 
 def flush(path: Path) -> None:

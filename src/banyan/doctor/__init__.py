@@ -1,0 +1,1 @@
+"""The doctor: looks at an installation from outside, changes nothing, and says what to do."""
