@@ -1,6 +1,7 @@
 """The chart says what the program is: each command, setting, port, path and address in it is one that Banyan has."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from tests.support.chart import (
     CHART,
+    DEPLOY,
     containers,
     named,
     of_kind,
@@ -19,6 +21,7 @@ from tests.support.chart import (
     values_of,
 )
 from tests.support.chart_drift import calls_of, drift, environment, settings_of
+from tests.support.programs import missing
 
 from banyan.fleet.planning import STOP_MARGIN_SECONDS
 from banyan.gateway.virtual_hosts import REQUEST_TIMEOUT
@@ -30,7 +33,7 @@ VALUES = ("default", "small", "sharded", "everything-on")
 FACTS: dict[str, Any] = yaml.safe_load((CHART / "files" / "targets.yaml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("values", (*VALUES, "istio"))
 def test_nothing_has_drifted(values: str) -> None:
     assert drift(rendered(values)) == []
 
@@ -44,7 +47,7 @@ def test_nothing_has_drifted(values: str) -> None:
         ("templates/_helpers.tpl", "value: production", "value: live", "env"),
         ("templates/deployment.yaml", "/readyz", "/ready", "asks for /ready"),
         ("templates/deployment.yaml", "containerPort: 8000", "containerPort: 80", "listens on 8000"),
-        ("templates/deployment.yaml", "command: [banyan]", "command: [banian]", "no program banian"),
+        ("templates/deployment.yaml", "- name: banyan\n", "- name: banyan\n          command: [banian]\n", "has a command of its own"),
         ("templates/service.yaml", "targetPort: http", "targetPort: web", "sends to web"),
         ("templates/migrate.yaml", "args: [migrate]", "args: [upgrade]", "no command upgrade"),
         ("templates/monitoring.yaml", "path: /metrics", "path: /metric", "no /metric"),
@@ -66,6 +69,21 @@ def test_a_name_that_drifts_is_noticed(tmp_path: Path, file: str, old: str, new:
     (chart / file).write_text(text.replace(old, new), "utf-8")
 
     assert complaint in "\n".join(drift(render(values_of("everything-on"), chart)))
+
+
+def test_the_pods_run_as_the_image_is_made() -> None:
+    path = DEPLOY / "docker" / "Dockerfile"
+    if not path.exists():
+        missing(f"{path} is not there")
+    image = path.read_text("utf-8")
+    user, group = re.findall(r"^USER (\d+):(\d+)$", image, re.MULTILINE)[-1]
+    (folder,) = re.findall(r'^VOLUME \["(.*)"\]$', image, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \[.*"banyan"\]$', image, re.MULTILINE)
+    for _, pod in pods(rendered("default")):
+        security = pod["securityContext"]
+        assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
+        for container in pod["containers"]:
+            assert environment(container)["BANYAN_DATA_DIR"] == folder
 
 
 def test_every_target_of_the_program_has_its_facts() -> None:

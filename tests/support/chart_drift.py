@@ -1,13 +1,10 @@
 """Where what the chart says and what the program is have drifted apart."""
 
-import tomllib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import click
 import typer
 from pydantic import ValidationError
 from tests.support.chart import Manifest, containers, of_kind, target_of
@@ -21,7 +18,6 @@ from banyan.infra.telemetry.metrics import Metrics
 from banyan.settings import Settings, SettingsError
 from banyan.targets import MODULES, TARGETS
 
-ROOT = Path(__file__).parents[2]
 HEALTH = frozenset(getattr(route, "path", "") for route in health_router(Readiness({}), Metrics()).routes)
 # What stands for the values of Secrets: of a form that the settings take.
 SECRETS = {
@@ -88,21 +84,17 @@ def _stand_in(variable: str) -> str:
 
 
 def _commands(manifests: list[Manifest]) -> Iterator[tuple[Manifest, str]]:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        scripts = tomllib.load(file)["project"]["scripts"]
-    banyan = typer.main.get_command(app)
-    assert isinstance(banyan, click.Group) or hasattr(banyan, "get_command")
+    banyan: Any = typer.main.get_command(app)
     for workload, container in containers(manifests):
-        program, *rest = [*container["command"], *container["args"]]
-        if program not in scripts:
-            yield workload, f"there is no program {program}"
-            continue
-        command = banyan.commands.get(rest[0])  # type: ignore[attr-defined]
+        if "command" in container:
+            yield workload, "has a command of its own: the image says how `banyan` is started"
+        name, *rest = container["args"]
+        command = banyan.commands.get(name)
         if command is None:
-            yield workload, f"there is no command {rest[0]}"
+            yield workload, f"there is no command {name}"
             continue
-        context = command.make_context(rest[0], list(rest[1:]))
-        if rest[0] == "serve" and context.params["target"] not in TARGETS:
+        context = command.make_context(name, list(rest))
+        if name == "serve" and context.params["target"] not in TARGETS:
             yield workload, f"there is no target {context.params['target']}"
 
 

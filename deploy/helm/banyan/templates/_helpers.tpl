@@ -115,7 +115,7 @@ http://{{ include "banyan.fullname" .root }}-{{ $component }}:8000
 - name: BANYAN_ENV
   value: production
 - name: BANYAN_DATA_DIR
-  value: /var/lib/banyan
+  value: /data
 - name: BANYAN_PUBLIC_URL
   value: {{ .root.Values.publicUrl | quote }}
 {{ include "banyan.secretVariable" (dict "variable" "BANYAN_SECRET_KEY" "ref" .root.Values.secrets.secretKey) }}
@@ -179,12 +179,12 @@ http://{{ include "banyan.fullname" .root }}-{{ $component }}:8000
 {{- end }}
 {{- end -}}
 
-{{/* Of a pod and of a container, as the pod security standard "restricted" asks. */}}
+{{/* Of a pod and of a container, as the pod security standard "restricted" asks. The user is that of the image. */}}
 {{- define "banyan.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
 seccompProfile: { type: RuntimeDefault }
 {{- end -}}
 
@@ -203,7 +203,7 @@ capabilities: { drop: [ALL] }
 {{- end -}}
 
 {{- define "banyan.volumeMounts" -}}
-- { name: data, mountPath: /var/lib/banyan }
+- { name: data, mountPath: /data }
 - { name: tmp, mountPath: /tmp }
 {{- end -}}
 
