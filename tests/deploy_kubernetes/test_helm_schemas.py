@@ -10,7 +10,7 @@ from kubernetes_validate import utils
 from tests.support.chart import CHART, engine, named, of_kind, render, rendered, values_of
 from tests.support.custom_resources import is_custom, misshapen
 
-VALUES = ("default", "small", "sharded", "everything-on")
+VALUES = ("default", "small", "sharded", "everything-on", "istio")
 VERSIONS = sorted({utils.major_minor(version) for version in utils.all_versions()}, key=utils.Version)[-3:]
 
 

@@ -31,7 +31,7 @@ CANARY_STEP = {
 }
 ANALYSIS = {
     "templates!": [{"templateName!": str, "clusterScope": bool}],
-    "args": [{"name!": str, "value!": str}],
+    "args": [{"name!": str, "value": str, "valueFrom": {"podTemplateHashValue!": str}}],
     "startingStep": int,
 }
 
