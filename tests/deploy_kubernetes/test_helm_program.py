@@ -33,7 +33,7 @@ VALUES = ("default", "small", "sharded", "everything-on")
 FACTS: dict[str, Any] = yaml.safe_load((CHART / "files" / "targets.yaml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("values", (*VALUES, "istio"))
+@pytest.mark.parametrize("values", [*VALUES, "istio"])
 def test_nothing_has_drifted(values: str) -> None:
     assert drift(rendered(values)) == []
 
