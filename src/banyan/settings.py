@@ -264,6 +264,20 @@ class Settings(BaseSettings):
         description="How long a webhook's receiver may take to answer, in seconds.",
     )
 
+    # Watching it
+    otlp_endpoint: str | None = Field(
+        None,
+        description="Where traces are sent by OTLP over HTTP, such as http://collector:4318; `/v1/traces` is added. Needs the"
+        " extra `tracing`. Unset: no traces are recorded, and a `traceparent` is only passed along.",
+    )
+    trace_sample: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, 0 to 1. A request with a `traceparent` is traced when that says"
+        " so. Each traced one costs about as much CPU again as it does without.",
+    )
+
     # Running
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least that is logged."
@@ -323,7 +337,12 @@ class Settings(BaseSettings):
     def _is_askable(cls, value: str | None) -> str | None:
         return _with_extra(value, "aiohttp", "Asking another service", "services")
 
-    @field_validator("public_url", "users_url", "todos_url", "notifications_url")
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_sendable(cls, value: str | None) -> str | None:
+        return _with_extra(value, "opentelemetry.sdk", "Tracing", "tracing")
+
+    @field_validator("public_url", "users_url", "todos_url", "notifications_url", "otlp_endpoint")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -475,7 +494,9 @@ def database_label(database: "Path | str") -> str:
 
 def _with_extra(value: T, package: str, backend: str, extra: str) -> T:
     """The value of a setting that needs an extra's package. Raises ValueError when it is set without it."""
-    if value and find_spec(package) is None:
+    # A package of a namespace (`opentelemetry.sdk`) can only be looked for when the namespace is there.
+    whole = [package] if "." not in package else [package.partition(".")[0], package]
+    if value and any(find_spec(name) is None for name in whole):
         raise ValueError(f"{backend} needs an extra: pip install 'banyan-backend[{extra}]'")
     return value
 

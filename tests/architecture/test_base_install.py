@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import files as files_of
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from importlib.machinery import PathFinder
 class Base(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        absent = name.partition(".")[0] in {absent!r}
+        absent = name.partition(".")[0] in {absent!r} or name in {absent!r}
         return None if absent else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Base
@@ -29,13 +30,22 @@ main()
 
 
 def absent_modules() -> set[str]:
-    """The top-level modules of every installed distribution that the base lock does not hold."""
+    """The top-level modules of every installed distribution that the base lock does not hold, and what such distributions
+    have in a namespace that they share with one of the base."""
     base = {*locked("base"), "banyan-backend"}
-    return {
-        module
-        for module, distributions in packages_distributions().items()
-        if not {normalized(name) for name in distributions} & base
-    }
+    absent: set[str] = set()
+    for module, distributions in packages_distributions().items():
+        others = {name for name in distributions if normalized(name) not in base}
+        if len(others) == len(set(distributions)):
+            absent.add(module)
+        else:
+            absent |= _inside(module, others) - _inside(module, set(distributions) - others)
+    return absent
+
+
+def _inside(namespace: str, distributions: set[str]) -> set[str]:
+    files = [file for name in distributions for file in files_of(name) or ()]
+    return {".".join(file.parts[:2]) for file in files if file.parts[0] == namespace and len(file.parts) > 2}
 
 
 def run_with_base(folder: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
@@ -52,7 +62,15 @@ def run_with_base(folder: Path, *words: str, **settings: str) -> subprocess.Pope
 
 
 def test_what_stands_for_an_extra_cannot_be_imported() -> None:
-    assert {"aiohttp", "asyncpg", "redis", "aiokafka", "aio_pika", "pytest"} <= absent_modules()
+    assert {
+        "aiohttp",
+        "asyncpg",
+        "redis",
+        "aiokafka",
+        "aio_pika",
+        "opentelemetry.sdk",
+        "pytest",
+    } <= absent_modules()
     assert not {"fastapi", "banyan", "uvicorn"} & absent_modules()
 
 
@@ -79,3 +97,10 @@ def test_a_setting_that_needs_an_extra_says_which(tmp_path: Path) -> None:
     told, _ = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "banyan-backend[services]" in " ".join(told.split())
+
+
+def test_traces_without_their_extra_say_which_it_is(tmp_path: Path) -> None:
+    process = run_with_base(tmp_path, "serve", BANYAN_OTLP_ENDPOINT="http://127.0.0.1:4318")
+    told, _ = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "banyan-backend[tracing]" in " ".join(told.split())

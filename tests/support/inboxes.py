@@ -82,7 +82,7 @@ class Inboxes:
         self.loop = self.loop_through(channels)
 
     def loop_through(self, channels: Sequence[Channel]) -> DeliveryLoop:
-        return DeliveryLoop(self.shards, self.clock, by_name(channels), self.targets, self.settling)
+        return DeliveryLoop(self.shards, self.clock, by_name(channels), self.targets, self.settling, self.log)
 
     async def send(self, message: str = "Hello", user: str = ADA, *, through_memory: bool = False) -> str:
         channels = ("in_app", "memory") if through_memory else ("in_app",)

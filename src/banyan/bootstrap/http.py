@@ -24,6 +24,7 @@ from banyan.infra.http.openapi import describe
 from banyan.infra.http.origins import CORS_EXPOSED, CORS_HEADERS, CORS_MAX_AGE_SECONDS, CORS_METHODS
 from banyan.infra.http.problems import install_problem_handlers
 from banyan.infra.http.route import BanyanRoute
+from banyan.infra.http.traced import Traced
 from banyan.infra.http.web import web_routes
 from banyan.infra.resilience.rate_limit import Rate
 
@@ -64,10 +65,13 @@ def asgi(application: Application) -> ASGIApp:
         metrics=infra.metrics.http,
         lane=_lane(lane_routes(route for router in routers for route in router.routes), infra.passwords.pool),
     )
+    served: ASGIApp = edge
+    if settings.otlp_endpoint is not None:
+        served = Traced(edge, hot=hot, share=settings.trace_sample)
     if not settings.allowed_origins:
-        return edge
+        return served
     return CORSMiddleware(
-        edge,
+        served,
         allow_origins=list(settings.allowed_origins),
         allow_methods=CORS_METHODS,
         allow_headers=CORS_HEADERS,

@@ -11,6 +11,7 @@ from banyan.bootstrap.application import Application
 from banyan.bootstrap.backends import mail_transport, outbound, task_broker
 from banyan.bootstrap.composition import build
 from banyan.bootstrap.services import Services
+from banyan.bootstrap.traces import recording
 from banyan.infra.auth.secret_box import SecretBox
 from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.http.health import Readiness, health_router
@@ -47,6 +48,7 @@ class Worker:
     async def running(self) -> AsyncIterator[None]:
         """It does tasks inside; at the end what was begun is finished, or given back."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(recording(self.settings, "worker"))
             if self.local is not None:
                 await stack.enter_async_context(self.local.opened())
             stack.push_async_callback(self.services.close)

@@ -260,7 +260,7 @@ def _serve_on(
     server.serve(
         app,
         sock,
-        running=_running(application, beside),
+        running=_running(application, target, beside),
         on_ready=on_ready,
         on_stopping=lambda: application.stopping(settings.drain_seconds),
         drain_seconds=settings.drain_seconds,
@@ -277,9 +277,17 @@ def _promotable(application: "Application") -> AbstractAsyncContextManager[None]
 @asynccontextmanager
 async def _running(
     application: "Application",
+    target: str,
     beside: "Callable[[Application], AbstractAsyncContextManager[None]] | None",
 ) -> AsyncIterator[None]:
-    async with application.running(), beside(application) if beside is not None else nullcontext():
+    from banyan.bootstrap import recording
+
+    # Outermost: what happens while all else ends is still recorded and sent.
+    async with (
+        recording(application.infra.settings, target),
+        application.running(),
+        beside(application) if beside is not None else nullcontext(),
+    ):
         yield
 
 

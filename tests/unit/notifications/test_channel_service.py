@@ -204,7 +204,7 @@ async def test_gone_disables_the_channel_whoever_sends(inboxes: Inboxes):
         sent = await notify(inboxes)
         if through_queue:
             queue = Handed()
-            await DeliveryHandover(inboxes.shards, inboxes.clock, queue).hand_over_due()
+            await DeliveryHandover(inboxes.shards, inboxes.clock, queue, inboxes.log).hand_over_due()
             (task,) = queue.take_all()
             await delivery_kind(inboxes.service, by_name([inboxes.webhook]), inboxes.box).handle(task)
         else:

@@ -19,7 +19,7 @@ class Post:
     def __init__(self, inboxes: Inboxes) -> None:
         self.inboxes = inboxes
         self.queue = Handed()
-        self.handover = DeliveryHandover(inboxes.shards, inboxes.clock, self.queue)
+        self.handover = DeliveryHandover(inboxes.shards, inboxes.clock, self.queue, inboxes.log)
         self.do = delivery_kind(inboxes.service, by_name([inboxes.channel]), inboxes.box).handle
 
     async def work(self) -> int:

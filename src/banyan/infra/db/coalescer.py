@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
+from banyan.infra.telemetry.trace import UNRECORDED, is_recording, span
 from banyan.kernel.errors import RetryLater, StorageFull, Unavailable
 
 Item = TypeVar("Item")
@@ -67,7 +68,8 @@ class Coalescer(Generic[Item, Result]):
             raise Unavailable("Too much is waiting for the database; try again shortly.")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._enqueue(item, future)
-        return await future
+        with span("batch") if is_recording() else UNRECORDED:
+            return await future
 
     def call_back(self, item: Item, told: Callable[[Result | None], None]) -> bool:
         """Like `submit`, without a coroutine that waits: `told` is called with the result, or with None when there is none.

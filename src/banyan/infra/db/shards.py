@@ -1,10 +1,12 @@
 """Shards: which database holds what belongs to a user."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import ParamSpec, Protocol, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from banyan.infra.db.transaction import Database, Work
 from banyan.infra.telemetry.log import get_logger
+from banyan.infra.telemetry.trace import UNRECORDED, Span, is_recording, span
 from banyan.kernel.events import Event
 
 log = get_logger(__name__)
@@ -82,11 +84,13 @@ class Shards:
 
     async def transact(self, key: str, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A unit of work on the shard of `key`; see Database.transact."""
-        return await self.of(key).transact(work, *args, **kwargs)
+        with _span_of("transact", work):
+            return await self.of(key).transact(work, *args, **kwargs)
 
     async def read(self, key: str, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A read on the shard of `key`; see Database.read."""
-        return await self.of(key).read(work, *args, **kwargs)
+        with _span_of("read", work):
+            return await self.of(key).read(work, *args, **kwargs)
 
     def announce(self, events: list[Event]) -> None:
         """Tell every listener of committed events. One that fails fails alone: the commit stands, and is acknowledged."""
@@ -115,3 +119,11 @@ class Shards:
         finally:
             # Not before: whoever is told of an event must find what it did, through any process.
             self.announce(events)
+
+
+def _span_of(operation: str, work: Callable[..., Any]) -> AbstractContextManager[Span | None]:
+    """From the request for it to its end: the wait for a connection and the commit that it shares with others included."""
+    if not is_recording():
+        return UNRECORDED
+    facts = {"db.operation.name": operation, "code.function.name": work.__qualname__}
+    return span(f"{operation} {work.__name__.lstrip('_')}", "client", facts)

@@ -9,6 +9,7 @@ Every operation may be repeated: it only reads, or it names what it does by an i
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic_core import from_json, to_json
 
@@ -16,7 +17,7 @@ from banyan.infra.auth.service_tokens import PROOF_HEADER, TOKEN_HEADER, Service
 from banyan.infra.resilience import deadline
 from banyan.infra.resilience.breaker import Breaker, CircuitOpen
 from banyan.infra.resilience.retry_budget import RetryBudget
-from banyan.infra.telemetry.trace import current_traceparent
+from banyan.infra.telemetry.trace import Span, outgoing_traceparent, span
 from banyan.kernel.errors import BanyanError, Unavailable
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class ServiceClient:
         self._name = name
         self._url = url
         self._tokens = tokens
+        place = urlsplit(url)
+        self._address = {
+            "server.address": place.hostname or "",
+            "server.port": place.port or (443 if place.scheme == "https" else 80),
+        }
         self._timeout = timeout.total_seconds()
         self._session: aiohttp.ClientSession | None = None
         self._breaker = Breaker(f"The service {name}", patience_seconds=self._timeout / 4)
@@ -87,9 +93,13 @@ class ServiceClient:
         raise AssertionError("the last try returns or raises")
 
     async def _try(self, path: str, body: bytes) -> tuple[int, bytes]:
+        with span(f"POST {path}", "client", {"http.request.method": "POST", **self._address}) as call:
+            return await self._post(path, body, call)
+
+    async def _post(self, path: str, body: bytes, call: Span | None) -> tuple[int, bytes]:
         token, call_id = self._tokens.issue(self._name, "POST", path, body)
         headers = {TOKEN_HEADER: token, "content-type": "application/json"}
-        trace = current_traceparent()
+        trace = outgoing_traceparent()
         if trace is not None:
             headers["traceparent"] = trace
         rest = deadline.to_header()
@@ -101,6 +111,8 @@ class ServiceClient:
                 proof = answer.headers.get(PROOF_HEADER)
         except (self._http.ClientError, OSError) as error:
             raise Unavailable(f"The service {self._name} does not answer.") from error
+        if call is not None:
+            call.note({"http.response.status_code": status, "url.template": path})
         if not self._tokens.is_proven(proof, call_id, status, content):
             # A gateway that has no replica to send it to, or somebody who is none of ours.
             raise Unavailable(f"What answered for the service {self._name} has not proven to be it.")

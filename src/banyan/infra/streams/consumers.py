@@ -24,10 +24,10 @@ from banyan.infra.db.shards import Shards
 from banyan.infra.db.tables import batch, batch_of_keys, upsert
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.streams import suspects
+from banyan.infra.streams.event_spans import processing, processing_many
 from banyan.infra.streams.log import as_json, event_from_text, event_to_text
 from banyan.infra.streams.tables import failed_events, inbox
 from banyan.infra.telemetry.log import get_logger
-from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock, now_text, to_text
 from banyan.kernel.errors import RetryLater, StorageFull
 from banyan.kernel.events import Event
@@ -70,11 +70,12 @@ class Consumer:
     async def apply(self, tx: Transaction, wanted: Sequence[Event]) -> None:
         """Apply events in their order; when one of them cannot be, it raises, and whichever it was is not told."""
         if self.handle_many is not None:
-            await self.handle_many(tx, wanted)
+            with processing_many(wanted, self.name):
+                await self.handle_many(tx, wanted)
             return
         for event in wanted:
-            continue_trace(event.trace)
-            await self.handle(tx, event)
+            with processing(event, self.name):
+                await self.handle(tx, event)
 
 
 _wanted = batch_of_keys("wanted", inbox.c.user_id, inbox.c.stream)
@@ -297,8 +298,8 @@ class ConsumerRunner:
     async def _apply_set_aside(self, tx: Transaction, event: Event) -> None:
         """The failure's row is the licence to apply an event below the inbox's position; whoever deletes it applies."""
         if await tx.run(_FORGET, self._failure(event)) == 1:
-            continue_trace(event.trace)
-            await self.consumer.handle(tx, event)
+            with processing(event, self.consumer.name):
+                await self.consumer.handle(tx, event)
 
     async def _set_aside(self, event: Event, attempts: int, error: Exception) -> None:
         parked = attempts >= MAX_ATTEMPTS

@@ -24,6 +24,7 @@ from banyan.infra.db.tables import upsert
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.faults import fault_point
 from banyan.infra.loops import wait_for
+from banyan.infra.streams.event_spans import publishing
 from banyan.infra.streams.log import last_sequence, read_past
 from banyan.infra.streams.settled import SettledSequence
 from banyan.infra.streams.tables import bookmarks
@@ -127,7 +128,8 @@ class Relay:
         if not waiting:
             return 0
         fault_point("before-publish")
-        await self._bus.publish(waiting)
+        with publishing(waiting) as told:
+            await self._bus.publish(told)
         fault_point("after-publish")
         if not await database.transact(self._move_bookmark, begin, waiting[-1].sequence):
             await self._look(name)

@@ -15,7 +15,7 @@ from banyan.infra.tasks.metrics import TaskMetrics
 from banyan.infra.tasks.protocol import PAUSES, TakenTask, TaskBroker
 from banyan.infra.tasks.task import Task, TaskUnreadable
 from banyan.infra.telemetry.log import get_logger
-from banyan.infra.telemetry.trace import continue_trace
+from banyan.infra.telemetry.trace import Span, Value, span_of
 from banyan.kernel.errors import BanyanError
 
 log = get_logger(__name__)
@@ -117,7 +117,10 @@ class TaskWorker:
             await taken.dead("TaskUnreadable")
             self._metrics.count("unreadable", "dead")
             return
-        continue_trace(task.trace)
+        with span_of(task.trace, "process tasks", "consumer", _facts(task)) as span:
+            await self._try_readable(taken, task, span)
+
+    async def _try_readable(self, taken: TakenTask, task: Task, span: Span | None) -> None:
         kind = self._kinds.get(task.kind)
         if kind is None:
             # A newer version may have put it there, and its workers may be on their way.
@@ -129,8 +132,10 @@ class TaskWorker:
                 async with asyncio.timeout(kind.timeout.total_seconds()):
                     await kind.handle(task)
         except Hopeless as error:
+            _note_failure(span, error)
             await self._failed(taken, task, kind, str(error.facts.get("reason") or "Hopeless"), for_good=True)
         except Exception as error:
+            _note_failure(span, error)
             await self._failed(taken, task, kind, type(error).__name__)
         else:
             fault_point("before-ack")
@@ -154,6 +159,23 @@ class TaskWorker:
             await taken.again(kind.pauses[taken.tries - 1], error)
         known = task.kind if task.kind in self._kinds else "unknown"
         self._metrics.count(known, "dead" if gives_up else "again")
+
+
+def _facts(task: Task) -> dict[str, Value]:
+    """Source: OpenTelemetry semantic conventions, messaging spans."""
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": "tasks",
+        "messaging.message.id": task.id,
+        "banyan.task.kind": task.kind,
+    }
+
+
+def _note_failure(span: Span | None, error: Exception) -> None:
+    if span is not None:
+        span.failed(type(error).__name__)
 
 
 async def _unknown(_task: Task) -> None:

@@ -6,15 +6,19 @@ in between leaves a lease that runs out, and the delivery is claimed again.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from banyan.infra.db.shards import Shards
+from banyan.infra.db.transaction import Transaction
 from banyan.infra.loops import wait_for
+from banyan.infra.streams.log import EventLog
+from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock, from_text
 from banyan.kernel.events import Event
 from banyan.modules.notifications import ledger
 from banyan.modules.notifications.channels import Channel, Undeliverable, send_through
 from banyan.modules.notifications.contract import NOTIFICATION_CREATED, Outcome
-from banyan.modules.notifications.ledger import Claim
+from banyan.modules.notifications.ledger import Claim, trace_of
 from banyan.modules.notifications.settling import Settling
 from banyan.modules.notifications.targets import Targets
 
@@ -32,12 +36,14 @@ class DeliveryLoop:
         channels: Mapping[str, Channel],
         targets: Targets,
         settling: Settling,
+        log: EventLog,
     ) -> None:
         self._shards = shards
         self._clock = clock
         self._channels = channels
         self._targets = targets
         self._settling = settling
+        self._log = log
         # Something may be due, or a place has become free.
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -75,12 +81,16 @@ class DeliveryLoop:
             # A look that finds nothing, which most do, writes nothing.
             if free == 0 or not await database.read(ledger.due, self._clock.now(), 1):
                 continue
-            for claim in await database.transact(ledger.claim_due, self._clock.now(), free):
+            for claim in await database.transact(self._claim, free):
                 sending = asyncio.create_task(self._deliver(claim))
                 self._sending.add(sending)
                 sending.add_done_callback(self._sent)
                 begun += 1
         return begun
+
+    async def _claim(self, tx: Transaction, free: int) -> list[Claim]:
+        claims = await ledger.claim_due(tx, self._clock.now(), free)
+        return [replace(claim, trace=await trace_of(tx, self._log, claim.delivery)) for claim in claims]
 
     def _sent(self, sending: asyncio.Task[None]) -> None:
         self._sending.discard(sending)
@@ -103,6 +113,7 @@ class DeliveryLoop:
         await self._settling.settle(claim.delivery, *await self._try(claim))
 
     async def _try(self, claim: Claim) -> tuple[Outcome, str | None]:
+        continue_trace(claim.trace)
         try:
             target = await self._targets.of(claim.delivery)
         except Undeliverable as reason:

@@ -6,6 +6,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, select, update
 
 from banyan.infra.db.transaction import Row, Transaction
+from banyan.infra.streams.log import EventLog
+from banyan.infra.telemetry.trace import is_tracing
 from banyan.kernel.clock import to_text
 from banyan.modules.notifications.model import Delivery, Notification, Status
 from banyan.modules.notifications.store import find
@@ -54,10 +56,11 @@ _MOVE = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is leased to this process, and what it delivers."""
+    """A delivery that is leased to this process, and what it delivers. trace: see `trace_of`."""
 
     delivery: Delivery
     notification: Notification
+    trace: str | None = None
 
 
 async def of_notification(tx: Transaction, user_id: str, notification_id: str) -> list[Delivery]:
@@ -92,6 +95,14 @@ async def claim_due(tx: Transaction, now: datetime, limit: int) -> list[Claim]:
         if await move(tx, before, after) and after.status is Status.SENDING and notification is not None:
             claims.append(Claim(after, notification))
     return claims
+
+
+async def trace_of(tx: Transaction, log: EventLog, delivery: Delivery) -> str | None:
+    """The `traceparent` of what brought the notification about; None where no traces are recorded, and nothing is read."""
+    if not is_tracing():
+        return None
+    created = await log.of_subject(tx, delivery.user_id, delivery.notification_id, limit=1)
+    return created[0].trace if created else None
 
 
 async def move(tx: Transaction, before: Delivery, after: Delivery) -> bool:

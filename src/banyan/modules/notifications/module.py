@@ -52,10 +52,10 @@ def build(infra: Capabilities, *, users: Users) -> Module:
         notifications=service,
     )
     if infra.tasks is None:
-        direct = DeliveryLoop(infra.shards, infra.clock, by_name(channels), targets, settling)
+        direct = DeliveryLoop(infra.shards, infra.clock, by_name(channels), targets, settling, log)
         loop, wake = Loop("deliveries", direct.run), direct.wake
     else:
-        handover = DeliveryHandover(infra.shards, infra.clock, infra.tasks)
+        handover = DeliveryHandover(infra.shards, infra.clock, infra.tasks, log)
         loop, wake = handover.loop(), handover.wake
     cache = ResponseCache(max_bytes=infra.settings.cache_max_bytes // CACHE_PART)
     answers = CachedAnswers(STREAM, infra.positions, cache, infra.shared_cache)

@@ -9,13 +9,14 @@ task names the attempt that it is about, and only the first that begins the next
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from banyan.infra.auth.secret_box import SealedDataUnreadable, SecretBox
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop, wait_for
+from banyan.infra.streams.log import EventLog
 from banyan.infra.tasks.backoff import Backoff
 from banyan.infra.tasks.protocol import TaskQueue
 from banyan.infra.tasks.task import Task
@@ -49,10 +50,11 @@ LOOK_SECONDS = 1.0
 class DeliveryHandover:
     """Puts what is due into the task queue. A queue that is full or away leaves it in the ledger, due."""
 
-    def __init__(self, shards: Shards, clock: Clock, tasks: TaskQueue) -> None:
+    def __init__(self, shards: Shards, clock: Clock, tasks: TaskQueue, log: EventLog) -> None:
         self._shards = shards
         self._clock = clock
         self._tasks = tasks
+        self._log = log
         self._committed = asyncio.Event()
         self._backoff = Backoff()
 
@@ -81,9 +83,10 @@ class DeliveryHandover:
         return count
 
     async def _hand_over(self, database: Database) -> int:
-        leased = await database.transact(self._lease)
+        # Each with its trace.
+        leased = dict(await database.transact(self._lease))
         try:
-            await self._tasks.put([_task(delivery) for delivery in leased])
+            await self._tasks.put([_task(delivery, trace) for delivery, trace in leased.items()])
         except Unavailable as error:
             # Perhaps some were put; they are put again, and the second task of an attempt finds it begun.
             self._backoff.refused()
@@ -94,17 +97,17 @@ class DeliveryHandover:
             await database.transact(self._look_again, leased, HANDED_OVER_FOR)
         return len(leased)
 
-    async def _lease(self, tx: Transaction) -> list[Delivery]:
+    async def _lease(self, tx: Transaction) -> list[tuple[Delivery, str | None]]:
         now = self._clock.now()
-        leased: list[Delivery] = []
+        leased: list[tuple[Delivery, str | None]] = []
         for before in await ledger.due(tx, now, BATCH):
             if before.attempt >= MAX_ATTEMPTS:
                 await ledger.move(tx, before, before.claimed(now))
             elif await ledger.move(tx, before, before.handed_over(now + HANDING_OVER_FOR)):
-                leased.append(before)
+                leased.append((before, await ledger.trace_of(tx, self._log, before)))
         return leased
 
-    async def _look_again(self, tx: Transaction, leased: list[Delivery], after: timedelta) -> None:
+    async def _look_again(self, tx: Transaction, leased: Iterable[Delivery], after: timedelta) -> None:
         # Whatever a worker has begun meanwhile is no longer in this state and attempt, and is left alone.
         for before in leased:
             await ledger.move(tx, before, before.handed_over(self._clock.now() + after))
@@ -140,13 +143,13 @@ def delivery_kind(deliveries: Deliveries, channels: Mapping[str, Channel], box: 
     return TaskKind(KIND, handle, timeout=SEND_TIMEOUT * 2)
 
 
-def _task(delivery: Delivery) -> Task:
+def _task(delivery: Delivery, trace: str | None) -> Task:
     data = {
         "notification_id": delivery.notification_id,
         "delivery_id": delivery.id,
         "attempt": delivery.attempt,
     }
-    return Task(KIND, delivery.user_id, data, f"{delivery.id}/{delivery.attempt}")
+    return Task(KIND, delivery.user_id, data, f"{delivery.id}/{delivery.attempt}", trace)
 
 
 def _as_models(begun: BegunDelivery) -> tuple[Delivery, Notification]:

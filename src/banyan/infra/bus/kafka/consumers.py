@@ -31,8 +31,8 @@ from banyan.infra.loops import Loop, wait_for
 from banyan.infra.streams import dead_letters
 from banyan.infra.streams.consumers import PASSING, ConsumerRunner
 from banyan.infra.streams.dead_letters import DeadLetter
+from banyan.infra.streams.event_spans import processing
 from banyan.infra.telemetry.log import get_logger
-from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock
 from banyan.kernel.events import Event
 
@@ -230,8 +230,8 @@ class GroupReader(ConsumerRebalanceListener):
 
     async def _apply_letter(self, tx: Transaction, letter: DeadLetter, event: Event) -> None:
         if await dead_letters.take(tx, letter) and self._runner.consumer.wants(event):
-            continue_trace(event.trace)
-            await self._runner.consumer.handle(tx, event)
+            with processing(event, self.name):
+                await self._runner.consumer.handle(tx, event)
             await self._runner.pass_over(tx, event)
 
     def _reader(self) -> AIOKafkaConsumer:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from banyan.infra.faults import fault_point
+from banyan.infra.telemetry.trace import span
 from banyan.modules.notifications.contract import Outcome
 from banyan.modules.notifications.model import SEND_TIMEOUT, Delivery, Notification
 
@@ -54,6 +55,17 @@ async def send_through(
     if channel is None:
         # Another version of Banyan, one that knows the channel, may be running beside this one.
         return "refused", "UnknownChannel"
+    facts = {"banyan.delivery.id": delivery.id, "banyan.delivery.attempt": delivery.attempt}
+    with span(f"deliver {delivery.channel}", "client", facts) as recorded:
+        outcome, error = await _attempt(channel, delivery, notification, target)
+        if recorded is not None and error is not None:
+            recorded.failed(error)
+    return outcome, error
+
+
+async def _attempt(
+    channel: Channel, delivery: Delivery, notification: Notification, target: Target
+) -> tuple[Outcome, str | None]:
     try:
         async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
             await channel.send(delivery, notification, target)
