@@ -86,7 +86,7 @@ def nothing_is_stored(place: Place) -> Iterator[None]:
     before = place.stored()
     yield
     assert place.stored() == before
-    assert '"level": "error"' not in place.server.log_text()
+    assert '"log.level": "error"' not in place.server.log_text()
 
 
 def named(cases: list[Operation]) -> pytest.MarkDecorator:

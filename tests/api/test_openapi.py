@@ -63,7 +63,7 @@ def schemathesis(server: RunningServer, folder: Path, *options: str, caller: Acc
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-4000:]
-    assert '"level": "error"' not in server.log_text()
+    assert '"log.level": "error"' not in server.log_text()
 
 
 def excluding(*paths: str) -> list[str]:

@@ -153,7 +153,7 @@ def _serve(settings: "Settings", target: str, lock: "DataLock", *, with_banner: 
     sock = listen(settings)
     # With port 0 the real one is known only now, and links in mails need it.
     settings = settings.model_copy(update={"port": sock.getsockname()[1]})
-    _prepare(settings)
+    _prepare(settings, target)
 
     def on_ready() -> None:
         _announce(settings, lock, with_banner=with_banner)
@@ -172,7 +172,7 @@ def _serve_by_workers(settings: "Settings", target: str, lock: "DataLock", *, wi
     settings = settings.model_copy(update={"port": sockets[0].getsockname()[1]})
     tellers = [exchange.listen() for _ in sockets]
     addresses = [sock.getsockname() for sock in tellers]
-    _prepare(settings)
+    _prepare(settings, target)
     log = get_logger("banyan.serving")
 
     def serve_one(number: int, tell_ready: Callable[[], None]) -> None:
@@ -199,19 +199,20 @@ def _serve_by_workers(settings: "Settings", target: str, lock: "DataLock", *, wi
     ).run()
 
 
-def _prepare(settings: "Settings") -> None:
+def _prepare(settings: "Settings", target: str) -> None:
     """What comes before anything is built: the imports, the logs, the sentences about settings."""
     with hidden("rich"):
         import banyan.bootstrap
         import banyan.infra.http.server
         import banyan.promotion.control  # noqa: F401 - forked workers find all of it imported
+    from banyan.bootstrap import service_name
     from banyan.cli.runtime import unknown_variables
     from banyan.infra import faults
     from banyan.infra.telemetry.log import configure_logging, get_logger
     from banyan.promotion.control import can_be_promoted
     from banyan.settings import database_label
 
-    configure_logging(settings.log_level, as_json=settings.logs_json)
+    configure_logging(settings.log_level, as_json=settings.logs_json, service=service_name(target))
     log = get_logger("banyan.serving")
     for sentence in unknown_variables():
         log.warning("unknown_setting", detail=sentence)

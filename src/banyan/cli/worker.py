@@ -53,7 +53,9 @@ def worker(
     if at_hand:
         require_migrated(settings, at_hand)
     sock = listen(settings)
-    configure_logging(settings.log_level, as_json=settings.logs_json)
+    configure_logging(
+        settings.log_level, as_json=settings.logs_json, service=bootstrap.service_name("worker")
+    )
     log = get_logger("banyan.worker")
     for sentence in unknown_variables():
         log.warning("unknown_setting", detail=sentence)

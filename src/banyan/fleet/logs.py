@@ -19,7 +19,22 @@ FOLLOW_SECONDS = 0.1
 # 2026-11-21T06:31:38.877Z, 2026-11-21 06:31:38.877 UTC, [2026-11-21 06:31:38.877]
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:[.,]\d+)?)")
 # Fields of a line that are shown in a place of their own, or not at all.
-_SHOWN_APART = ("@timestamp", "level", "event", "logger_name", "log_level")
+_SHOWN_APART = {
+    "@timestamp",
+    "ecs.version",
+    "event",
+    "event.action",
+    "level",
+    "log.level",
+    "log.logger",
+    "log_level",
+    "logger_name",
+    "process.pid",
+    "service.name",
+    "service.version",
+}
+# What happened: ours, and that of the gateway and of the servers.
+_HAPPENED = ("event.action", "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +93,19 @@ class Reading:
 def for_people(text: str) -> str:
     """A line of JSON as words: the time, the level, what happened, and the facts. Other lines stay as they are."""
     fields = _as_json(text)
-    if fields is None or "event" not in fields:
+    happened = next((fields[name] for name in _HAPPENED if name in fields), None) if fields else None
+    if fields is None or happened is None:
         return text
+    # Ours says the same again in words; what a library says is there only.
+    hidden = _SHOWN_APART if happened == "library_message" else _SHOWN_APART | {"message"}
     at = _TIME.search(str(fields.get("@timestamp", "")))
-    facts = " ".join(f"{name}={_fact(value)}" for name, value in fields.items() if name not in _SHOWN_APART)
-    level = str(fields.get("level", fields.get("log_level", "")))
-    return f"{at[2][:12] if at else ''} {level:<7} {fields['event']}  {facts}".strip()
+    facts = " ".join(
+        f"{name.removeprefix('banyan.')}={_fact(value)}"
+        for name, value in fields.items()
+        if name not in hidden
+    )
+    level = next((str(fields[name]) for name in ("log.level", "level", "log_level") if name in fields), "")
+    return f"{at[2][:12] if at else ''} {level:<7} {happened}  {facts}".strip()
 
 
 def _fact(value: Any) -> str:

@@ -26,6 +26,10 @@ def test_lines_of_all_processes_come_in_the_order_of_time(tmp_path: Path) -> Non
 def test_json_is_told_in_words_and_everything_else_as_it_is() -> None:
     line = '{"logger_name": "x", "url": "http://h", "why": "two words", "event": "serving", "level": "info", "@timestamp": "2026-11-21T06:59:31.4567Z"}'
     assert logs.for_people(line) == '06:59:31.456 info    serving  url=http://h why="two words"'
+    ours = '{"@timestamp": "2026-11-21T06:59:31.4567Z", "log.level": "info", "message": "events read", "event.action": "events_read", "ecs.version": "8.17.0", "banyan.count": 3}'
+    assert logs.for_people(ours) == "06:59:31.456 info    events_read  count=3"
+    theirs = '{"log.level": "warning", "message": "Look out", "event.action": "library_message"}'
+    assert logs.for_people(theirs) == 'warning library_message  message="Look out"'
     for text in ("plain", "{broken", "[1]", '{"no": "happening"}', ""):
         assert logs.for_people(text) == text
 
