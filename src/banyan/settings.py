@@ -274,8 +274,8 @@ class Settings(BaseSettings):
         0.01,
         ge=0,
         le=1,
-        description="Share of the requests that are traced, 0 to 1. A request with a `traceparent` is traced when that says"
-        " so. Each traced one costs about as much CPU again as it does without.",
+        description="Share of the requests that are traced, 0 to 1; the cost rises with it. A request with a `traceparent` is traced when that says"
+        " so.",
     )
 
     # Running
