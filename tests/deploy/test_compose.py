@@ -13,12 +13,11 @@ import yaml
 from tests.support.deployment import DEPLOY, SETTINGS, refusal
 from tests.support.dockerfile import read_image
 from tests.support.programs import missing
-from tests.support.server import RunningServer
+from tests.support.server import RunningServer, settings_of
 
 from banyan.fleet import planning
 from banyan.fleet.servers import envoy
 from banyan.gateway.plan import Plan, parse_replicas
-from banyan.settings import Settings
 from banyan.targets import MODULES, TARGETS
 
 FOLDER = DEPLOY / "compose"
@@ -50,7 +49,7 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
     return compose["services"]
 
 
-def settings_of(service: dict[str, Any]) -> dict[str, str]:
+def told_to(service: dict[str, Any]) -> dict[str, str]:
     """Those that it is given when `.env` sets the secrets alone."""
     environment = service.get("environment", {})
     return {name: value for name, value in environment.items() if value is not None}
@@ -80,8 +79,7 @@ def test_every_setting_exists_and_production_takes_them(services: dict[str, Any]
         told = services[name]["environment"]
         assert {key for key in told if key.startswith("BANYAN_")} == set(told)
         assert set(told) <= SETTINGS, name
-        both = {**image, **settings_of(services[name])}
-        Settings(**{key[7:].lower(): value for key, value in both.items() if key.startswith("BANYAN_")})
+        settings_of({**image, **told_to(services[name])})
 
 
 def test_each_process_is_told_what_the_fleet_tells_it(services: dict[str, Any]) -> None:
@@ -103,17 +101,17 @@ def test_each_process_is_told_what_the_fleet_tells_it(services: dict[str, Any]) 
         **{module: {"BANYAN_DATABASE_URL"} for module in MODULES},
     }
     for name, wanted in databases.items():
-        assert set(settings_of(services[name])) == everybody | wanted, name
+        assert set(told_to(services[name])) == everybody | wanted, name
     for module in MODULES:
-        url = settings_of(services[module])["BANYAN_DATABASE_URL"]
-        assert url == settings_of(services["migrate"])[f"BANYAN_{module.upper()}_DATABASE_URL"]
+        url = told_to(services[module])["BANYAN_DATABASE_URL"]
+        assert url == told_to(services["migrate"])[f"BANYAN_{module.upper()}_DATABASE_URL"]
 
 
 def test_every_database_is_made(services: dict[str, Any]) -> None:
     made = {services["postgresql"]["environment"]["POSTGRES_DB"]}
     script = (FOLDER / "postgresql" / "databases.sql").read_text("utf-8")
     made |= set(re.findall(r"^CREATE DATABASE (\w+);", script, re.MULTILINE))
-    asked = settings_of(services["migrate"])
+    asked = told_to(services["migrate"])
     assert made == {url.rpartition("/")[2] for name, url in asked.items() if name.endswith("DATABASE_URL")}
 
 
@@ -122,7 +120,7 @@ def test_every_address_is_that_of_a_service(services: dict[str, Any]) -> None:
     listens = dict.fromkeys(TARGETS_HERE, port)
     listens |= {"postgresql": 5432, "valkey": 6379, "kafka": 9092, "rabbitmq": 5672}
     for name in TARGETS_HERE | JOBS:
-        for key, value in settings_of(services[name]).items():
+        for key, value in told_to(services[name]).items():
             if key in ("BANYAN_PUBLIC_URL", "BANYAN_SECRET_KEY"):
                 continue
             for host, number in re.findall(r"(?:@|//|=|^|,)([a-z][a-z-]*):(\d+)", value):
@@ -143,14 +141,11 @@ def test_any_service_can_have_replicas(services: dict[str, Any]) -> None:
 
 
 def test_the_gateway_finds_replicas_by_name(services: dict[str, Any]) -> None:
-    told = settings_of(services["gateway-files"])
+    told = told_to(services["gateway-files"])
     replicas = parse_replicas(told["BANYAN_GATEWAY_REPLICAS"].split(","))
     assert set(replicas) == planning.ROUTED
     assert all(address.is_name for addresses in replicas.values() for address in addresses)
-    both = {**read_image().environment, **told}
-    plan = Plan.of(
-        Settings(**{key[7:].lower(): value for key, value in both.items() if key.startswith("BANYAN_")})
-    )
+    plan = Plan.of(settings_of({**read_image().environment, **told}))
     published = services["gateway"]["ports"][0]
     assert published.rpartition(":")[2] == str(plan.listen.port)
     assert plan.listen.host == "0.0.0.0"
@@ -173,7 +168,7 @@ def test_the_gateway_is_the_one_whom_services_believe(
 ) -> None:
     address = services["gateway"]["networks"]["default"]["ipv4_address"]
     for name in TARGETS_HERE:
-        assert settings_of(services[name])["BANYAN_TRUSTED_PROXIES"] == address
+        assert told_to(services[name])["BANYAN_TRUSTED_PROXIES"] == address
     (network,) = compose["networks"]["default"]["ipam"]["config"]
     assert network["subnet"].rpartition(".")[0] == address.rpartition(".")[0]
 
@@ -201,13 +196,7 @@ def test_nobody_is_started_before_what_it_needs(services: dict[str, Any]) -> Non
 
 
 def test_containers_are_given_time_to_drain(services: dict[str, Any]) -> None:
-    image = read_image().environment
-    settings = Settings(
-        env="production",
-        secret_key=GIVEN["BANYAN_SECRET_KEY"],  # pyright: ignore[reportArgumentType] - as in an environment
-        public_url=GIVEN["BANYAN_PUBLIC_URL"],
-    )
-    assert image["BANYAN_ENV"] == settings.env
+    settings = settings_of({**read_image().environment, **GIVEN})
     drain = settings.drain_seconds + settings.shutdown_timeout.total_seconds()
     for name in TARGETS_HERE:
         assert float(services[name]["stop_grace_period"].removesuffix("s")) > drain, name

@@ -11,6 +11,9 @@ import pytest
 import yaml
 from tests.support.dockerfile import ROOT, instructions
 from tests.support.programs import missing
+from tests.support.server import settings_of
+
+from banyan.gateway.routes import route_table
 
 FOLDER = ROOT / ".github" / "workflows"
 PIPELINE = FOLDER / "pipeline.yml"
@@ -118,10 +121,7 @@ def test_every_file_and_argument_that_it_names_exists(jobs: dict[str, Any]) -> N
 
 
 def test_what_the_smoke_test_asks_is_what_the_services_answer(jobs: dict[str, Any]) -> None:
-    from banyan.gateway.routes import route_table
-    from banyan.settings import Settings
-
-    paths = {path.template: path for path in route_table(Settings()).paths}
+    paths = {path.template: path for path in route_table(settings_of({})).paths}
     text = steps_of(jobs["deploy"])
     assert set(re.findall(r"\$PUBLIC_URL(/\w+)", text)) <= set(paths)
     protected = re.search(r"for path in ([^;]+);", text)
