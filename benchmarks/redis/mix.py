@@ -24,7 +24,7 @@ from tests.support.valkey import new_valkey, url_of
 SECRET = "the same secret for both of these servers, 48 chars"
 TODOS = 20
 IN_FLIGHT = 32
-SHARED = ("banyan_shared_cache_hits", "banyan_shared_cache_misses")
+SHARED = ("hit", "miss")
 
 
 def main() -> None:
@@ -72,7 +72,13 @@ def measure(name: str, servers: list[RunningServer], database: str, requests: in
     cpu = cpu_of(servers) - cpu
     time.sleep(1.5)
     statements = statements_of(database) - statements
-    hits, misses = (sum(gauge(server.url, wanted) for server in servers) for wanted in SHARED)
+    hits, misses = (
+        sum(
+            gauge(server.url, f'banyan_cache_requests_total{{cache="shared",result="{wanted}"')
+            for server in servers
+        )
+        for wanted in SHARED
+    )
     print(
         f"{name:14}{requests / seconds:8.0f}{cpu / requests * 1e6:8.0f}{statements / requests:20.3f}"
         f"{hits:13.0f}{misses:8.0f}"
@@ -117,7 +123,7 @@ def gauge(url: str, name: str) -> float:
     import httpx
 
     page = httpx.get(url + "/metrics", trust_env=False).text
-    return sum(float(line.split()[1]) for line in page.splitlines() if line.startswith(name + " "))
+    return sum(float(line.split()[1]) for line in page.splitlines() if line.startswith(name))
 
 
 if __name__ == "__main__":

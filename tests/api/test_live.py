@@ -297,7 +297,7 @@ def test_open_streams_are_counted_and_none_is_left_behind(small_server: RunningS
 
     def open_streams() -> float:
         lines = account.client.get("/metrics").text.splitlines()
-        return float(next(line for line in lines if line.startswith("banyan_live_streams ")).split()[1])
+        return float(next(line for line in lines if line.startswith("banyan_live_streams{")).split()[1])
 
     for _ in range(5):
         account = new_user(server=server)

@@ -61,7 +61,7 @@ def test_mail_waits_for_a_worker_sealed_and_is_sent_by_it(
     with client_of(api_server.url) as anonymous:
         assert anonymous.post("/auth/verify", json={"token": token_in(letter)}).status_code == 204
     done = eventually(lambda: worker.metric("banyan_tasks_total") or None, "the worker counts it")
-    assert done == {'{kind="mail",outcome="done"}': 1.0}
+    assert done == {'{kind="mail",outcome="done",target="worker"}': 1.0}
 
 
 def test_the_broker_never_sees_a_link_that_opens_an_account(
@@ -136,7 +136,7 @@ def test_the_worker_says_how_it_is(api_server: RunningServer, make_worker: MakeW
     assert worker.get("/livez").text == "ok\n"
     assert worker.get("/health").json()["checks"] == {"tasks": "ok"}
     assert worker.get("/readyz").status_code == 200
-    assert worker.metric("banyan_tasks_running") == {"": 0.0}
+    assert worker.metric("banyan_tasks_running") == {'{target="worker"}': 0.0}
     unknown = worker.get("/todos")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 

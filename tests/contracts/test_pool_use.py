@@ -64,13 +64,15 @@ def test_a_server_shows_it(url: str, tmp_path: Path):
         {"BANYAN_DATABASE_URL": url, "BANYAN_DATABASE_POOL_SIZE": "7"},
     ) as server:
         page = httpx.get(server.url + "/metrics", trust_env=False).text
-    shown = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("banyan_database_"))
-    assert shown["banyan_database_connections_most"] == "7.0"
+    names = (line.replace('{target="all"}', "") for line in page.splitlines())
+    shown = dict(name.rsplit(" ", 1) for name in names if name.startswith("banyan_database_"))
+    assert shown["banyan_database_connections_max"] == "7.0"
     assert set(shown) == {
-        "banyan_database_connections_most",
+        "banyan_database_connections_max",
         "banyan_database_connections_in_use",
-        "banyan_database_wait_seconds",
-        "banyan_database_refused",
+        "banyan_database_waits_total",
+        "banyan_database_wait_seconds_total",
+        "banyan_database_refused_total",
     }
 
 

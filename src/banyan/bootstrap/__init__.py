@@ -2,6 +2,7 @@
 
 backends.py      which database, cache, bus and mail server the settings name
 events.py        how events reach their consumers
+meters.py        which numbers of which part are on /metrics
 services.py      the contracts of modules that run elsewhere
 composition.py   all objects of one process, connected
 application.py   what that process is: it opens, runs and closes

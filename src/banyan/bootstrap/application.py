@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from banyan.bootstrap import meters
 from banyan.infra.capabilities import Capabilities
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Database
@@ -75,6 +76,7 @@ class Application:
                 if module.start is not None:
                     await module.start()
             runner = LoopRunner(self.loops if background else ())
+            meters.loop_failures(self.infra.metrics, runner.failures)
             runner.start()
             try:
                 yield

@@ -1,10 +1,10 @@
 """Backends: which database, positions, limiter and mail server the settings name."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from banyan.bootstrap import meters
 from banyan.infra.cache.shared import SharedCache
-from banyan.infra.db.pool_use import PoolUse
 from banyan.infra.db.postgres_wake import PostgresWake
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
@@ -96,48 +96,12 @@ class Redis:
         metrics.gauge(
             "banyan_redis_up", "1 while Redis answers.", lambda: connection.breaker.state == "closed"
         )
-        metrics.gauge(
-            "banyan_redis_times_lost",
-            "How often Redis has stopped answering.",
-            lambda: connection.breaker.times_opened,
-        )
+        meters.breaker(metrics, "redis", connection.breaker)
         if not shares_data:
             return
         self.shared_cache = cache = RedisSharedCache(connection)
         self.closing.append(cache.close)
-        metrics.gauge(
-            "banyan_shared_cache_hits", "Answers that another process had loaded.", lambda: cache.hits
-        )
-        metrics.gauge("banyan_shared_cache_misses", "Answers that had to be loaded.", lambda: cache.misses)
-
-
-def pool_metrics(metrics: Metrics, databases: Sequence[Shards]) -> None:
-    """Show how full the pools of connections are, all together; zeros on SQLite, which has none."""
-
-    def total(value: Callable[[PoolUse], float]) -> Callable[[], float]:
-        def read() -> float:
-            # Asked for each time: a promotion exchanges the database while we serve.
-            pools = (shards.named(name).pool_use for shards in databases for name in shards.names())
-            return sum(value(pool) for pool in pools if pool is not None)
-
-        return read
-
-    metrics.gauge(
-        "banyan_database_connections_most", "Size of the pool of connections.", total(lambda pool: pool.size)
-    )
-    metrics.gauge(
-        "banyan_database_connections_in_use", "Connections in use.", total(lambda pool: pool.in_use)
-    )
-    metrics.gauge(
-        "banyan_database_wait_seconds",
-        "Time that requests have waited for a connection; its growth in a second is how many wait.",
-        total(lambda pool: pool.wait_seconds),
-    )
-    metrics.gauge(
-        "banyan_database_refused",
-        "Requests that got no connection in time, and were answered 503.",
-        total(lambda pool: pool.refused),
-    )
+        metrics.cache("shared", cache.use)
 
 
 def mail_transport(settings: Settings, clock: Clock) -> MailTransport:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from banyan.bootstrap import meters
 from banyan.bootstrap.application import Application
 from banyan.bootstrap.backends import (
     AUDIENCE,
@@ -12,7 +13,6 @@ from banyan.bootstrap.backends import (
     mail_transport,
     open_databases,
     outbound,
-    pool_metrics,
     positions_of,
     task_broker,
     wakes_of,
@@ -64,14 +64,14 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     positions = {id(shards): positions_of(settings, shards) for shards in distinct}
     logs = {name: EventLog(name, clock) for name in MODULES}
     service_tokens = ServiceTokens(settings.secret(), target_name, clock)
-    services = Services(settings, target_name, service_tokens)
+    metrics = Metrics(target_name)
+    services = Services(settings, target_name, service_tokens, metrics)
 
     streams: dict[str, StreamSource] = {
         name: LocalStream(databases[name], positions[id(databases[name])], logs[name])
         for name in target.modules
     }
     told_live = {name: streams.get(name) or services.stream(name) for name in MODULES} if target.live else {}
-    metrics = Metrics()
     redis = Redis(settings, metrics, shares_data=any(has_other_writers(shards) for shards in distinct))
     capabilities = _capabilities(
         settings, clock, databases, positions, logs, told_live, service_tokens, metrics, redis
@@ -84,7 +84,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         for module in modules
         for consumer in module.consumers
     ]
-    delivered = delivery(settings, target, distinct, runners, infra.live, clock)
+    delivered = delivery(settings, target, distinct, runners, infra.live, clock, metrics)
     relays = [Relay(shards, bus) for shards, bus in zip(distinct, delivered.buses, strict=False)]
     wakes = [wakes_of(shards) for shards in distinct]
     foreign_commits = [ForeignCommits(shards, told) for shards, told in zip(distinct, wakes, strict=True)]
@@ -114,7 +114,12 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
         follower = SessionFollower(users_contract, infra.keys, infra.token_cache, infra.ended_sessions)
         loops.append(follower.loop())
         checks["sessions"] = follower.check
-    pool_metrics(metrics, distinct)
+    meters.databases(metrics, distinct)
+    meters.passwords(metrics, infra.passwords.pool)
+    meters.backlogs(metrics, distinct, relays, clock)
+    if infra.tasks is not None:
+        meters.task_queues(metrics, infra.tasks)
+    loops.append(meters.loop_lag(metrics).loop())
     infra.metrics.gauge(
         "banyan_live_streams", "Open event streams and sockets.", lambda: infra.live.open_streams
     )

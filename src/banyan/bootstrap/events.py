@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from banyan.bootstrap import meters
 from banyan.infra.bus.in_process import InProcessBus
 from banyan.infra.bus.protocol import Bus
 from banyan.infra.db.shards import Shards
 from banyan.infra.loops import Loop
 from banyan.infra.streams.consumers import ConsumerRunner
 from banyan.infra.streams.live import LiveHub
+from banyan.infra.telemetry.metrics import Metrics
 from banyan.kernel.clock import Clock
 from banyan.settings import Settings, SettingsError
 from banyan.targets import MODULES, Target
@@ -29,6 +31,7 @@ def delivery(
     runners: Sequence[ConsumerRunner],
     live: LiveHub,
     clock: Clock,
+    metrics: Metrics,
 ) -> Delivery:
     """Through Kafka when its servers are set, else in the process, which then must be everything. Raises SettingsError."""
     if not settings.kafka_servers:
@@ -45,7 +48,10 @@ def delivery(
     servers = settings.kafka_servers
     buses = [KafkaBus(servers, shards, clock, MODULES) for shards in databases] if target.relays else []
     loops = [bus.loop() for bus in buses]
-    loops += KafkaConsumers(servers, runners, clock).loops()
+    consumers = KafkaConsumers(servers, runners, clock)
+    loops += consumers.loops()
+    for group in consumers.groups:
+        meters.consumer_lag(metrics, group.name, group.lag)
     elsewhere = _elsewhere(target)
     if elsewhere:
         loops.append(KafkaBroadcast(servers, elsewhere, live.deliver).loop())

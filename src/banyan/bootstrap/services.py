@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from banyan.bootstrap import meters
 from banyan.infra.auth.service_tokens import ServiceTokens
 from banyan.infra.http.internal_streams import RemoteStream
 from banyan.infra.streams.sources import StreamSource
+from banyan.infra.telemetry.metrics import Metrics
 from banyan.modules.notifications.client import DeliveriesClient
 from banyan.modules.notifications.contract import Deliveries
 from banyan.modules.todos.client import TodosClient
@@ -23,10 +25,11 @@ class Services:
     name: who we are to them. Raises SettingsError for a service whose address is not set.
     """
 
-    def __init__(self, settings: Settings, name: str, tokens: ServiceTokens) -> None:
+    def __init__(self, settings: Settings, name: str, tokens: ServiceTokens, metrics: Metrics) -> None:
         self._settings = settings
         self._name = name
         self._tokens = tokens
+        self._metrics = metrics
         self._clients: dict[str, ServiceClient] = {}
 
     def users(self) -> Users:
@@ -56,7 +59,9 @@ class Services:
             # Its library comes with the extra `services`, which one process has no use for.
             from banyan.infra.services.client import ServiceClient
 
-            self._clients[service] = ServiceClient(
+            self._clients[service] = client = ServiceClient(
                 service, address, self._tokens, timeout=self._settings.service_timeout
             )
+            meters.breaker(self._metrics, service, client.breaker)
+            meters.retries(self._metrics, service, client.budget)
         return self._clients[service]

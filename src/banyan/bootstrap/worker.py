@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from banyan.bootstrap import meters
 from banyan.bootstrap.application import Application
 from banyan.bootstrap.backends import mail_transport, outbound, task_broker
 from banyan.bootstrap.composition import build
@@ -53,7 +54,7 @@ class Worker:
                 await stack.enter_async_context(self.local.opened())
             stack.push_async_callback(self.services.close)
             stack.push_async_callback(self.broker.close)
-            runner = LoopRunner([self.tasks.loop()])
+            runner = LoopRunner([self.tasks.loop(), meters.loop_lag(self.metrics).loop()])
             runner.start()
             try:
                 yield
@@ -81,11 +82,11 @@ def worker(settings: Settings) -> Worker:
         )
     clock, secret = SystemClock(), settings.secret()
     mail, box = mail_transport(settings, clock), SecretBox(secret)
-    services = Services(settings, "worker", ServiceTokens(secret, "worker", clock))
+    metrics = Metrics("worker")
+    services = Services(settings, "worker", ServiceTokens(secret, "worker", clock), metrics)
     at_hand = modules_at_hand(settings)
     local = build(settings) if at_hand else None
     contracts = {module.name: module.contract for module in local.modules} if local else {}
-    metrics = Metrics()
     tasks = TaskWorker(
         broker,
         [
@@ -102,6 +103,9 @@ def worker(settings: Settings) -> Worker:
         metrics=TaskMetrics(metrics.registry),
     )
     metrics.gauge("banyan_tasks_running", "Tasks that are being done now.", lambda: tasks.running)
+    concurrency = settings.worker_concurrency
+    metrics.gauge("banyan_task_concurrency", "Tasks that are done side by side at most.", lambda: concurrency)
+    meters.task_queues(metrics, broker)
     return Worker(settings, broker, tasks, services, local, Readiness({"tasks": broker.check}), metrics)
 
 

@@ -13,9 +13,9 @@ from banyan.capacity.verdict import TOO_MANY, UNAVAILABLE, Seen, Verdict, of_all
 
 NEAR_THE_KNEE = 1.5
 POOL_MOST, POOL_WAITED, POOL_REFUSED = (
-    "banyan_database_connections_most",
-    "banyan_database_wait_seconds",
-    "banyan_database_refused",
+    "banyan_database_connections_max",
+    "banyan_database_wait_seconds_total",
+    "banyan_database_refused_total",
 )
 
 

@@ -70,6 +70,10 @@ class HashingPool:
         return len(self._waiting)
 
     @property
+    def threads(self) -> int:
+        return self._threads
+
+    @property
     def running(self) -> int:
         return self._threads - self._free
 

@@ -42,13 +42,8 @@ class PasswordHasher:
         """Raises ValueError for costs under the floor of RELIABILITY.md (memory 19,456 KiB, 2 passes; OWASP's minimum)."""
         if memory_kib < MIN_MEMORY_KIB or passes < MIN_PASSES or parallelism < 1:
             raise ValueError(f"argon2id needs at least {MIN_MEMORY_KIB} KiB and {MIN_PASSES} passes")
-        self._pool = pool
+        self.pool = pool
         self._argon2 = Argon2(time_cost=passes, memory_cost=memory_kib, parallelism=parallelism)
-
-    @property
-    def pool(self) -> HashingPool:
-        """For whoever keeps the queue before it."""
-        return self._pool
 
     async def hash(self, password: str) -> str:
         """The PHC string of `password` with a fresh salt.
@@ -57,7 +52,7 @@ class PasswordHasher:
         when the password is not text that can be encoded.
         """
         secret = normalized(password).encode("utf-8")
-        return await self._pool.run(lambda: self._argon2.hash(secret))
+        return await self.pool.run(lambda: self._argon2.hash(secret))
 
     async def verify(self, password: str, stored: str | None) -> Verdict:
         """Whether `password` is the one whose hash is `stored`; None stands for an account that does not exist.
@@ -70,7 +65,7 @@ class PasswordHasher:
             # A lone surrogate cannot be encoded, and no stored password has one.
             with suppress(UnicodeEncodeError):
                 secret = normalized(password).encode("utf-8")
-        return await self._pool.run(lambda: self._verify(secret, stored))
+        return await self.pool.run(lambda: self._verify(secret, stored))
 
     def _verify(self, secret: bytes | None, stored: str | None) -> Verdict:
         if secret is None or stored is None:

@@ -10,13 +10,15 @@ import hashlib
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import timedelta
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from banyan.infra.cache.following import Follower
 from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.cache.shared import Made, SharedCache
 from banyan.infra.cache.single_flight import SingleFlight
 from banyan.infra.streams.positions import Positions, Told
+from banyan.infra.telemetry.counted import CacheUse
+from banyan.infra.telemetry.metrics import Metrics
 
 _LENGTHS = Struct(">II")
 
@@ -58,6 +60,14 @@ class ReadThrough:
         self._ttl = ttl
         self._follower = follower
         self._loads: SingleFlight[Entry] = SingleFlight()
+        self.use = CacheUse()
+
+    def measured(self, metrics: Metrics, cache: str) -> Self:
+        """Show how often it had the answer, and how large it is. cache: its name in the metrics."""
+        metrics.cache(cache, self.use)
+        size = "Memory that the answers take that are kept in this process."
+        metrics.gauge("banyan_cache_size_bytes", size, lambda: self._local.size_bytes, cache=cache)
+        return self
 
     async def get(self, user_id: str, key: Hashable, load: Load) -> Entry:
         """The entry of this user and key as of now. key: all that it depends on besides the user's data."""
@@ -66,6 +76,7 @@ class ReadThrough:
             position = await self._positions.current(user_id, self._stream)
         entry = self.at_hand(user_id, key, position)
         if entry is None:
+            self.use.misses += 1
             # The position is part of the flight: nobody is given what was loaded before their own write.
             entry = await self._loads.do(
                 (user_id, key, position), lambda: self._load(user_id, key, position, load)
@@ -89,6 +100,8 @@ class ReadThrough:
         entry = self._local.get(user_id, key, position)
         if entry is None and self._follower is not None:
             entry = self._followed(self._follower, user_id, key, position)
+        if entry is not None:
+            self.use.hits += 1
         return entry
 
     def _followed(self, follower: Follower, user_id: str, key: Hashable, position: int) -> Entry | None:

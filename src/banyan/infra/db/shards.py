@@ -1,5 +1,6 @@
 """Shards: which database holds what belongs to a user."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -46,6 +47,8 @@ class Shards:
         self._databases = dict(databases)
         self._listeners: list[Callable[[list[Event]], None]] = []
         self._barrier: Barrier | None = None
+        # Events that this process has committed, by type. For metrics.
+        self.committed: Counter[str] = Counter()
 
     def on_commit(self, listener: Callable[[list[Event]], None]) -> None:
         """Tell `listener` the events of each commit, on the event loop, before the writer's caller goes on.
@@ -109,6 +112,8 @@ class Shards:
             await self._barrier.hear(events)
 
     def _committed(self, events: list[Event]) -> Awaitable[None] | None:
+        for event in events:
+            self.committed[event.type] += 1
         if self._barrier is None:
             return self.announce(events)
         return self._settle(self._barrier, events)

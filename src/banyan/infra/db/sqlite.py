@@ -23,6 +23,7 @@ from banyan.infra.db.errors import UniqueViolation
 from banyan.infra.db.statements import StatementCache
 from banyan.infra.db.transaction import Database, OnCommit, Parameters, Row, Work
 from banyan.infra.faults import fault_point
+from banyan.infra.telemetry.counted import Sizes
 from banyan.kernel.errors import BanyanError, StorageFull, Unavailable
 from banyan.kernel.events import Event
 
@@ -32,6 +33,8 @@ T = TypeVar("T")
 # More units a commit would make the first of them wait for the last; past this the fsync is well shared already.
 MAX_UNITS_PER_COMMIT = 256
 MAX_READS_PER_SNAPSHOT = 32
+# Buckets of the metric: how well commits are shared.
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, MAX_UNITS_PER_COMMIT)
 # How long another process (a command of the CLI, a backup) may hold the write lock before callers are told to come again.
 BUSY_TIMEOUT_SECONDS = 1.0
 NO_LONGER_OPEN = "The server is shutting down; try again shortly."
@@ -141,6 +144,7 @@ class SqliteDatabase:
         self._reads: SimpleQueue[_Unit | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._open = False
+        self.batch_sizes = Sizes(BATCH_SIZES)
         self._loop: asyncio.AbstractEventLoop
         self._on_commit: OnCommit
 
@@ -203,6 +207,7 @@ class SqliteDatabase:
     def _write_loop(self, connection: sqlite3.Connection) -> None:
         tx = SqliteTransaction(connection, StatementCache(_DIALECT))
         for units in _batches(self._writes, MAX_UNITS_PER_COMMIT):
+            self.batch_sizes.observe(len(units))
             try:
                 self._commit_together(connection, tx, units)
             except BaseException as error:

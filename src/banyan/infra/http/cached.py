@@ -1,7 +1,7 @@
 """Answers that are good as long as a stream stands where it stood when they were made (see cache/read_through.py)."""
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from banyan.infra.cache.following import Follower, as_loaded
 from banyan.infra.cache.read_through import Load, Loaded, ReadThrough
@@ -10,6 +10,7 @@ from banyan.infra.cache.shared import SharedCache
 from banyan.infra.http.conditional import is_unchanged
 from banyan.infra.http.hot import JSON, Answer, Headers, HotRequest
 from banyan.infra.streams.positions import Positions, Told
+from banyan.infra.telemetry.metrics import Metrics
 
 __all__ = ["CachedAnswers", "CachedRoute", "Loaded"]
 
@@ -32,6 +33,10 @@ class CachedAnswers:
         follower: Follower | None = None,
     ) -> None:
         self._entries = ReadThrough(stream, positions, cache, shared, follower=follower)
+
+    def measured(self, metrics: Metrics, cache: str) -> Self:
+        self._entries.measured(metrics, cache)
+        return self
 
     async def answer(self, request: HotRequest, key: Hashable, load: Load) -> Answer:
         """200 with the entry of this user and key, or 304 when the client holds it already.

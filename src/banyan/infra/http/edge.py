@@ -34,6 +34,8 @@ log = get_logger(__name__)
 UNLIMITED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 # What nginx logs for a client that did not wait; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
+# Too many, or too much: the reasons are counted.
+REFUSALS = frozenset({429, 503})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A HEAD is answered as the GET would be, without its body; a stream would never come to the end of its answer.
 ENDLESS = frozenset({"/events"})
@@ -93,19 +95,33 @@ class Edge:
 
         handler = self._hot.get((scope["method"], scope["path"]))
         if handler is not None:
-            answer = await self._answer_hot(handler, scope, limited(receive, self._max_body_bytes))
+            self._metrics.in_progress += 1
+            try:
+                answer = await self._answer_hot(handler, scope, limited(receive, self._max_body_bytes))
+                if answer.stream is None:
+                    await _send(answer, scope, send)
+            finally:
+                self._metrics.in_progress -= 1
             if answer.stream is not None:
                 await answer.stream.serve(_head(answer, scope), receive, send)
                 return  # how long a stream was open says nothing about how fast we are
-            await _send(answer, scope, send)
-            self._metrics.observe(scope["method"], scope["path"].rstrip("/"), answer.status, started)
+            self._observe(scope, scope["path"].rstrip("/"), answer.status, started)
             return
         lane = self._lane
         if lane is not None and (scope["method"], scope["path"]) in lane.routes:
             await lane.turn()
         else:
             lane = None
-        await self._pass_on(scope, receive, send, started, lane)
+        self._metrics.in_progress += 1
+        try:
+            await self._pass_on(scope, receive, send, started, lane)
+        finally:
+            self._metrics.in_progress -= 1
+
+    def _observe(self, scope: Scope, route: str, status: int, started: float) -> None:
+        self._metrics.observe(scope["method"], route, status, started)
+        if status in REFUSALS:
+            self._metrics.refused(scope.get("banyan.error"))
 
     async def _answer_hot(self, handler: LeanHandler, scope: Scope, receive: Receive) -> Answer:
         try:
@@ -120,6 +136,7 @@ class Edge:
         except ClientGone:
             return Answer(CLIENT_CLOSED_REQUEST, [])
         except BanyanError as error:
+            scope["banyan.error"] = error
             return Answer(*problem(error))
         except Exception as error:
             return _failure(scope, error)
@@ -150,6 +167,7 @@ class Edge:
         except (ClientGone, ClientDisconnect):
             status = CLIENT_CLOSED_REQUEST
         except BanyanError as error:
+            scope["banyan.error"] = error
             answer = Answer(*problem(error))
         except Exception as error:
             answer = _failure(scope, error)
@@ -158,7 +176,7 @@ class Edge:
             await _send(answer, scope, send)
         if not streams:  # as above
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.observe(scope["method"], route, status, started)
+            self._observe(scope, route, status, started)
 
     async def _limit_address(self, scope: Scope) -> None:
         decision = await self._limiter.take(f"address:{scope['banyan.address']}", self._address_rate)

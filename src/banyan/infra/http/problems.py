@@ -177,8 +177,9 @@ def _allowed(app: FastAPI, request: Request) -> str:
 def install_problem_handlers(app: FastAPI) -> None:
     """Let every error that reaches `app` leave it as a problem."""
 
-    async def ours(_request: Request, error: Exception) -> Response:
+    async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, BanyanError)
+        request.scope["banyan.error"] = error  # the edge counts it
         return ProblemResponse(error)
 
     async def failed(_request: Request, _error: Exception) -> Response:

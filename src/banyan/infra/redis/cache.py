@@ -18,6 +18,7 @@ from banyan.infra.cache.shared import WAITS_SECONDS, Made, Make
 from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.redis.connection import RedisConnection, RedisUnavailable
 from banyan.infra.redis.scripts import Script
+from banyan.infra.telemetry.counted import CacheUse
 from banyan.kernel.errors import Unavailable
 
 # Another version may write its answers in another way: each has keys of its own.
@@ -75,9 +76,7 @@ class RedisSharedCache:
         self._looks: Coalescer[_Look, _Seen] = Coalescer(self._look_all)
         self._keeps: Coalescer[_Keep, None] = Coalescer(self._keep_all, max_waiting=MOST_KEEPING)
         self._keeping: set[asyncio.Task[None]] = set()
-        # For metrics.
-        self.hits = 0
-        self.misses = 0
+        self.use = CacheUse()
 
     async def through(self, key: str, position: int, ttl: timedelta, make: Make) -> Made:
         claimed = False
@@ -87,9 +86,9 @@ class RedisSharedCache:
             except Unavailable:
                 found = None
             if found is not None:
-                self.hits += 1
+                self.use.hits += 1
                 return found
-        self.misses += 1
+        self.use.misses += 1
         started = time.perf_counter()
         try:
             made = await make()

@@ -50,8 +50,8 @@ class ServiceClient:
         }
         self._timeout = timeout.total_seconds()
         self._session: aiohttp.ClientSession | None = None
-        self._breaker = Breaker(f"The service {name}", patience_seconds=self._timeout / 4)
-        self._budget = RetryBudget()
+        self.breaker = Breaker(f"The service {name}", patience_seconds=self._timeout / 4)
+        self.budget = RetryBudget()
 
     async def ask(
         self,
@@ -81,14 +81,14 @@ class ServiceClient:
             self._session = None
 
     async def _answer(self, path: str, body: bytes) -> tuple[int, bytes]:
-        self._budget.tried()
+        self.budget.tried()
         for left in reversed(range(TRIES)):
             try:
-                return await self._breaker.run(lambda: self._try(path, body))
+                return await self.breaker.run(lambda: self._try(path, body))
             except CircuitOpen:
                 raise
             except Unavailable:
-                if left == 0 or not self._budget.may_retry():
+                if left == 0 or not self.budget.may_retry():
                     raise
         raise AssertionError("the last try returns or raises")
 

@@ -59,7 +59,7 @@ class MetricsExchange:
     async def _ask(self, worker: int, address: tuple[str, int]) -> bytes | None:
         """What a worker tells; None when it does not answer, as while it is started anew."""
         if worker == self._worker:
-            return _written(self._metrics.registry.collect())
+            return _written(await self._metrics.collected())
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 reader, writer = await asyncio.open_connection(*address)
@@ -71,7 +71,7 @@ class MetricsExchange:
             return None
 
     async def _tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(_written(self._metrics.registry.collect()))
+        writer.write(_written(await self._metrics.collected()))
         writer.close()
 
 

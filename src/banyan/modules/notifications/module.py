@@ -59,6 +59,7 @@ def build(infra: Capabilities, *, users: Users) -> Module:
         loop, wake = handover.loop(), handover.wake
     cache = ResponseCache(max_bytes=infra.settings.cache_max_bytes // CACHE_PART)
     answers = CachedAnswers(STREAM, infra.positions, cache, infra.shared_cache)
+    answers.measured(infra.metrics, "notifications")
     hot = HotNotifications(service, infra.cursors, answers)
     return Module(
         name=STREAM,

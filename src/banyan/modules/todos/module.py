@@ -31,6 +31,7 @@ def build(infra: Capabilities) -> Module:
     cache = ResponseCache(max_bytes=infra.settings.cache_max_bytes)
     follower = Follower(STREAM, follow)
     answers = CachedAnswers(STREAM, infra.positions, cache, infra.shared_cache, follower=follower)
+    answers.measured(infra.metrics, "todos")
     hot = HotTodos(service, infra.cursors, answers)
     reminders = Reminders(infra.shards, log, infra.clock)
     # With a task queue this process only finds what is due, and workers tell it.

@@ -51,7 +51,7 @@ def build(infra: Capabilities) -> Module:
         shards,
         log,
         clock,
-        profiles=Profiles(shards, log, infra.positions, infra.shared_cache),
+        profiles=Profiles(shards, log, infra.positions, infra.shared_cache).measured(infra.metrics),
         passwords=infra.passwords,
         throttle=throttle,
         confirmation=confirmation,

@@ -90,6 +90,7 @@ class GroupReader(ConsumerRebalanceListener):
         self._turn = asyncio.Lock()
         self._revocations = 0
         self._revoking = asyncio.Event()
+        self._reading: AIOKafkaConsumer | None = None
         # Partitions whose first batch is still to come: it may be what their last reader has died of.
         self._taken_over: set[TopicPartition] = set()
 
@@ -101,6 +102,7 @@ class GroupReader(ConsumerRebalanceListener):
             try:
                 await ensure_topics(self._servers, self._topics)
                 await reader.start()
+                self._reading = reader
                 log.info("kafka_group_joined", consumer=self.name)
                 pause = FIRST_PAUSE_SECONDS
                 while not stop.is_set():
@@ -111,7 +113,21 @@ class GroupReader(ConsumerRebalanceListener):
                 await wait_for(stop, pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             finally:
+                self._reading = None
                 await close(reader)
+
+    async def lag(self) -> int | None:
+        """How many messages of its partitions this member has not fetched; None while it is in no group."""
+        reader = self._reading
+        if reader is None:
+            return None
+        behind = 0
+        for partition in reader.assignment():
+            # Known from the last fetch, so asking costs no request; the broker alone knows of what came since.
+            end = reader.highwater(partition)
+            if end is not None:
+                behind += max(0, end - await reader.position(partition))
+        return behind
 
     async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride] - aiokafka awaits what it gets
         self, revoked: Any

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Self
 
 from pydantic_core import from_json, to_json
 
@@ -12,6 +13,7 @@ from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.streams.log import EventLog
 from banyan.infra.streams.positions import Positions
+from banyan.infra.telemetry.metrics import Metrics
 from banyan.modules.users.contract import STREAM, Account, UserNotFound
 from banyan.modules.users.store import accounts as store
 
@@ -29,6 +31,10 @@ class Profiles:
         self._log = log
         cache = ResponseCache(max_bytes=CACHE_BYTES)
         self._entries = ReadThrough(STREAM, positions, cache, shared, name="user", ttl=TTL)
+
+    def measured(self, metrics: Metrics) -> Self:
+        self._entries.measured(metrics, "users")
+        return self
 
     async def get(self, user_id: str) -> Account:
         """Raises UserNotFound."""
