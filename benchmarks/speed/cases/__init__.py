@@ -12,6 +12,7 @@ from benchmarks.speed.cases import (
     sqlite,
     start,
     streams,
+    tracing,
     workers,
 )
 
@@ -22,6 +23,7 @@ CASES: tuple[ModuleType, ...] = (
     workers,
     growth,
     streams,
+    tracing,
     logins,
     start,
     ablations,
