@@ -27,6 +27,7 @@ from banyan.infra.http.route import BanyanRoute
 from banyan.infra.http.traced import Traced
 from banyan.infra.http.web import web_routes
 from banyan.infra.resilience.rate_limit import Rate
+from banyan.infra.telemetry.sampling import Sampler
 
 
 def asgi(application: Application) -> ASGIApp:
@@ -52,6 +53,7 @@ def asgi(application: Application) -> ASGIApp:
         describe(app, lambda: _documented(application))
 
     hot = hot_routes(route for router in routers for route in router.routes) if settings.edge else {}
+    sampler = None if settings.otlp_endpoint is None else Sampler(settings.trace_sample)
     edge = Edge(
         app,
         hot=hot,
@@ -64,10 +66,9 @@ def asgi(application: Application) -> ASGIApp:
         public_url=settings.public_url,
         metrics=infra.metrics.http,
         lane=_lane(lane_routes(route for router in routers for route in router.routes), infra.passwords.pool),
+        sampler=sampler,
     )
-    served: ASGIApp = edge
-    if settings.otlp_endpoint is not None:
-        served = Traced(edge, hot=hot, share=settings.trace_sample)
+    served: ASGIApp = edge if sampler is None else Traced(edge, hot=hot, sampler=sampler)
     if not settings.allowed_origins:
         return served
     return CORSMiddleware(

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from banyan.gateway.plan import Plan
-from banyan.infra.http.edge import API_CSP, HSTS, SECURITY_HEADERS
+from banyan.infra.http.every_answer import API_CSP, HSTS, SECURITY_HEADERS
 from banyan.infra.http.problems import MEDIA_TYPE, problem
 from banyan.kernel import errors
 from banyan.kernel.errors import BanyanError, RetryLater

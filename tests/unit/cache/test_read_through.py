@@ -6,6 +6,7 @@ from banyan.infra.cache.read_through import Loaded, ReadThrough
 from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.cache.shared import MemorySharedCache
 from banyan.infra.loops import Loop
+from banyan.infra.streams.positions import Told
 
 LINK = b'<http://localhost/todos?cursor=x>; rel="next"'
 
@@ -19,6 +20,9 @@ class Stream:
 
     async def current(self, user_id: str, stream: str) -> int:
         return self.position
+
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        return False
 
     def observe(self, events: object) -> None:
         raise AssertionError("reading observes nothing")

@@ -7,6 +7,7 @@ from banyan.infra.cache.response_cache import Entry, ResponseCache
 from banyan.infra.http.cached import CachedAnswers, Loaded
 from banyan.infra.http.hot import HotRequest
 from banyan.infra.loops import Loop
+from banyan.infra.streams.positions import Told
 
 ADA = Principal("ada", "session", frozenset(), "user", 2**40)
 
@@ -24,6 +25,9 @@ class Stream:
 
     async def current(self, user_id: str, stream: str) -> int:
         return self.position
+
+    def tell(self, user_id: str, stream: str, told: Told) -> bool:
+        return False
 
     def observe(self, events: object) -> None:
         raise AssertionError("reading observes nothing")

@@ -23,6 +23,9 @@ class BrokenLimiter:
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Decision:
         raise ConnectionError("the store of counters is gone")
 
+    def take_at_once(self, key: str, rate: Rate) -> bool:
+        raise ConnectionError("the store of counters is gone")
+
     async def forget(self, key: str) -> None:
         raise ConnectionError("the store of counters is gone")
 

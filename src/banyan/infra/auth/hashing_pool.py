@@ -58,10 +58,6 @@ class HashingPool:
         self._closed = False
 
     @property
-    def threads(self) -> int:
-        return self._threads
-
-    @property
     def max_wait_seconds(self) -> float:
         return self._max_wait_seconds
 

@@ -25,6 +25,7 @@ from banyan.infra.http.whole_answer import write_whole
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter, refused
 from banyan.infra.telemetry.log import get_logger
 from banyan.infra.telemetry.metrics import HttpMetrics
+from banyan.infra.telemetry.sampling import Sampler
 from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.errors import BanyanError, Forbidden, TooLarge
 
@@ -58,6 +59,7 @@ class Edge:
         public_url: str | None,
         metrics: HttpMetrics,
         lane: Lane | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self._app = app
         self._hot = hot
@@ -78,6 +80,7 @@ class Edge:
             addresses=addresses,
             public_url=public_url,
             metrics=metrics,
+            sampler=sampler,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

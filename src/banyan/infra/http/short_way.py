@@ -28,6 +28,7 @@ from banyan.infra.http.hot import Headers, LeanHandler
 from banyan.infra.http.whole_answer import in_one_piece
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter
 from banyan.infra.telemetry.metrics import HttpMetrics
+from banyan.infra.telemetry.sampling import Sampler
 
 COUNTED = "banyan.counted"
 """In the scope of a request that was counted against the rate of its address: its principal, when it was let in, too."""
@@ -79,7 +80,9 @@ class ShortWay:
         addresses: ClientAddress,
         public_url: str | None,
         metrics: HttpMetrics,
+        sampler: Sampler | None = None,
     ) -> None:
+        """sampler: leaves to the ordinary way what is recorded as a trace; None when nothing is."""
         self._routes = {
             path.encode(): (path.rstrip("/"), handler)
             for (method, path), handler in hot.items()
@@ -91,6 +94,7 @@ class ShortWay:
         self._addresses = addresses
         self._public_url = public_url
         self._metrics = metrics
+        self._sampler = sampler
 
     def admit(self, target: bytes, headers: Headers, connection: Scope) -> Asked | None:
         """The request, counted, if it may go the short way; None when nothing was done.
@@ -103,13 +107,17 @@ class ShortWay:
         if route is None:
             return None
         started = time.perf_counter()
-        authorization = if_none_match = None
+        authorization = if_none_match = traceparent = None
         for name, value in headers:
             if name == b"authorization":
                 authorization = value if authorization is None else authorization
             elif name == b"if-none-match":
                 if_none_match = value if if_none_match is None else if_none_match
-            elif name in _UNUSUAL or (name == b"traceparent" and value[-2:] != b"00"):
+            elif name == b"traceparent":
+                traceparent = value
+                if value[-2:] != b"00":
+                    return None
+            elif name in _UNUSUAL:
                 return None
         principal = None if authorization is None else self._gate.known(authorization)
         if principal is None:
@@ -120,6 +128,8 @@ class ShortWay:
         base_url = scope["banyan.base_url"] = self._public_url or base_url_of(scope)
         key = route[1].key_of(query, base_url)
         if not route[1].answers.holds(principal.user_id, key):
+            return None
+        if self._sampler is not None and traceparent is None and not self._sampler.pass_by():
             return None
         if not self._limiter.take_at_once(f"address:{scope['banyan.address']}", self._address_rate):
             return None

@@ -1,17 +1,18 @@
 """The span of a request, around the edge. Only in processes that record traces; a request that is not recorded passes at once.
 
-Its parent, when the request carries a `traceparent`, decides whether it is recorded; otherwise a share of them is, by chance.
+Its parent, when the request carries a `traceparent`, decides whether it is recorded; otherwise a sampler does.
 
 Source of names: OpenTelemetry semantic conventions, HTTP server spans. Left out on purpose is what tells of a person, or opens
 something: the address and the program of the client, and the query, which may hold a ticket.
 """
 
-import random
 from collections.abc import Container
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banyan.infra.http.client import header
+from banyan.infra.http.short_way import COUNTED
+from banyan.infra.telemetry.sampling import Sampler
 from banyan.infra.telemetry.trace import Span, begin, is_recorded, valid_traceparent
 
 # Asked for again and again by machines; of no use to anybody in a trace.
@@ -21,19 +22,23 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Traced:
-    """app: the edge. hot: its hot routes, by method and path. share: of the requests without a parent, 0 to 1."""
+    """app: the edge. hot: its hot routes, by method and path. sampler: decides for requests without a parent."""
 
-    def __init__(self, app: ASGIApp, *, hot: Container[tuple[str, str]], share: float) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, hot: Container[tuple[str, str]], sampler: Sampler) -> None:
+        self.app = app
         self._hot = hot
-        self._share = share
+        self._sampler = sampler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sent = header(scope["headers"], b"traceparent")
         parent = None if sent is None else valid_traceparent(sent.decode("latin-1"))
-        recorded = random.random() < self._share if parent is None else is_recorded(parent)
+        if parent is not None:
+            recorded = is_recorded(parent)
+        else:
+            # What went the short way first was passed by there.
+            recorded = COUNTED not in scope and self._sampler.take()
         if not recorded or scope["type"] != "http" or scope["path"] in NEVER:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         known = {
@@ -43,7 +48,7 @@ class Traced:
         }
         with begin(method, "server", known, parent=parent) as span:
             if span is None:  # not yet, or not any more
-                await self._app(scope, receive, send)
+                await self.app(scope, receive, send)
             else:
                 await self._serve(span, method, scope, receive, send)
 
@@ -57,7 +62,7 @@ class Traced:
                 self._note(span, method, inner, message)
             await send(message)
 
-        await self._app(inner, receive, noting)
+        await self.app(inner, receive, noting)
 
     def _note(self, span: Span, method: str, scope: Scope, start: Message) -> None:
         status: int = start["status"]
