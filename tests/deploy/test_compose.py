@@ -91,6 +91,7 @@ def test_each_process_is_told_what_the_fleet_tells_it(services: dict[str, Any]) 
         "BANYAN_KAFKA_SERVERS",
         "BANYAN_AMQP_URL",
         "BANYAN_TRUSTED_PROXIES",
+        "BANYAN_OTLP_ENDPOINT",
         *(f"BANYAN_{module.upper()}_URL" for module in MODULES),
     }
     all_databases = {f"BANYAN_{module.upper()}_DATABASE_URL" for module in MODULES}
@@ -118,7 +119,7 @@ def test_every_database_is_made(services: dict[str, Any]) -> None:
 def test_every_address_is_that_of_a_service(services: dict[str, Any]) -> None:
     port = read_image().ports[0]
     listens = dict.fromkeys(TARGETS_HERE, port)
-    listens |= {"postgresql": 5432, "valkey": 6379, "kafka": 9092, "rabbitmq": 5672}
+    listens |= {"postgresql": 5432, "valkey": 6379, "kafka": 9092, "rabbitmq": 5672, "jaeger": 4318}
     for name in TARGETS_HERE | JOBS:
         for key, value in told_to(services[name]).items():
             if key in ("BANYAN_PUBLIC_URL", "BANYAN_SECRET_KEY"):
@@ -240,7 +241,7 @@ def test_every_file_and_volume_that_is_mounted_exists(
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             if source.startswith("."):
-                assert (FOLDER / source).is_file(), source
+                assert (FOLDER / source).exists(), source
             else:
                 used.add(source)
     assert used == set(compose["volumes"])
