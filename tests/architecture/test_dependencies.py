@@ -22,7 +22,16 @@ USED_BY_OTHERS = {
 }
 
 # Libraries that come with a declared one, at the one version that it fits.
-PART_OF = {"pydantic-core": "pydantic"}
+PART_OF = {
+    "pydantic-core": "pydantic",
+    # Parts of one namespace, which cannot be told apart by the name that is imported.
+    "opentelemetry-api": "opentelemetry-sdk",
+    "opentelemetry-exporter-http-transport": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-common": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-proto-common": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-proto": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-semantic-conventions": "opentelemetry-sdk",
+}
 
 
 def normalized(name: str) -> str:

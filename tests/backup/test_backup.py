@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,6 +177,28 @@ def test_force_restores_over_a_database_and_its_log(cli, data_dir: Path, make_us
     connection.close()
     assert [row["email"] for row in cli("users", "list", "--json").json_lines()] == ["before@example.org"]
     assert cli("events", "verify").code == 0
+
+
+@pytest.mark.parametrize("strange", ["outside", "absolute", "link"])
+def test_an_archive_that_reaches_out_of_its_folder_is_refused(
+    cli, data_dir: Path, tmp_path: Path, strange: str
+) -> None:
+    target = tmp_path / "backup.tar"
+    assert cli("backup", str(target)).code == 0
+    member = tarfile.TarInfo(
+        {"outside": "../escaped", "absolute": str(tmp_path / "escaped"), "link": "link"}[strange]
+    )
+    if strange == "link":
+        member.type, member.linkname = tarfile.SYMTYPE, str(tmp_path)
+    with tarfile.open(target, "a") as archive:
+        archive.addfile(member)
+    before = (data_dir / "banyan.sqlite3").read_bytes()
+    done = cli("restore", str(target), "--force")
+    assert done.code == 1
+    assert "belongs to no backup" in done.err
+    assert not (tmp_path / "escaped").exists()
+    assert not (data_dir.parent / "escaped").exists()
+    assert (data_dir / "banyan.sqlite3").read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["flip", "remove", "add"])

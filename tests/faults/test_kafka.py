@@ -145,7 +145,7 @@ async def more_effects(world: World, count: int = 100) -> None:
 async def test_members_come_and_go_and_die_while_events_flow(world: World):
     async with events_flowing(world):
         first = world.member()
-        await first.until_it_says('"count": 6')
+        await first.until_it_says('"banyan.count": 6')
         await more_effects(world)
         second, third = world.member(), world.member()
         for member in (second, third):
@@ -168,7 +168,7 @@ async def test_a_member_that_was_thought_dead_comes_back(world: World):
             await member.until_it_says("kafka_partitions")
         await more_effects(world)
         first.freeze()
-        await second.until_it_says('"count": 6', within_seconds=40)
+        await second.until_it_says('"banyan.count": 6', within_seconds=40)
         await more_effects(world)
         first.signal(signal.SIGCONT)
         await more_effects(world, 400)

@@ -5,7 +5,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from banyan.backup import manifest
 from banyan.backup.errors import BackupError
@@ -61,8 +61,9 @@ def opened(source: Path, beside: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=".restore.", dir=beside) as work:
         try:
             with tarfile.open(source) as archive:
-                # "data": no path out of the folder, no links to elsewhere, no devices.
-                archive.extractall(work, filter="data")
+                for member in archive:
+                    _refuse_strange(member)
+                    archive.extract(member, work, set_attrs=False)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise BackupError(f"{source} cannot be read: {error}.", "Take another backup.") from error
         yield Path(work)
@@ -88,3 +89,13 @@ def _move(made: Path, target: Path) -> None:
         shutil.rmtree(target)
     made.rename(target)
     flush(target.parent)
+
+
+def _refuse_strange(member: tarfile.TarInfo) -> None:
+    """Raises TarError for what no backup holds: paths out of the folder, links, devices.
+
+    The standard library's own filter for this is missing in early releases of Python 3.11, such as Debian's.
+    """
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+        raise tarfile.TarError(f"it holds {member.name!r}, which belongs to no backup")
