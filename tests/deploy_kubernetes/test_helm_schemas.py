@@ -7,10 +7,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from kubernetes_validate import utils
-from tests.support.chart import CHART, engine, named, of_kind, render, rendered, values_of
+from tests.support.chart import CHART, VALUES_FILES, engine, named, render, rendered, values_of
 from tests.support.custom_resources import is_custom, misshapen
 
-VALUES = ("default", "small", "sharded", "everything-on", "istio")
 VERSIONS = sorted({utils.major_minor(version) for version in utils.all_versions()}, key=utils.Version)[-3:]
 
 
@@ -23,7 +22,7 @@ def _schemas_are_read_once() -> Any:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("values", VALUES_FILES)
 def test_every_object_fits_its_schema(values: str, version: str) -> None:
     for manifest in rendered(values):
         if is_custom(manifest):
@@ -40,25 +39,7 @@ def test_a_field_that_kubernetes_does_not_know_is_refused() -> None:
         kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        ("HTTPRoute", lambda spec: spec["rules"][0].update(backendRef=spec["rules"][0].pop("backendRefs"))),
-        ("ScaledObject", lambda spec: spec.update(minReplicaCount="3")),
-        ("ServiceMonitor", lambda spec: spec.pop("selector")),
-        ("ExternalSecret", lambda spec: spec.update(data=[])),
-    ],
-)
-def test_a_custom_resource_of_another_shape_is_refused(kind: str, change: Any) -> None:
-    manifest = deepcopy(of_kind(rendered("everything-on"), kind)[0])
-    assert misshapen(manifest) == []
-
-    change(manifest["spec"])
-
-    assert misshapen(manifest) != []
-
-
-@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("values", VALUES_FILES)
 def test_helm_finds_nothing_wrong_with_the_chart(values: str) -> None:
     report = engine().lint(str(CHART), values_of(values), strict=True, kube_version=f"v{VERSIONS[-1]}.0")
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.custom_resources import is_custom
 from tests.support.programs import missing
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "helm" / "banyan"
 VALUES = DEPLOY / "helm" / "values"
+VALUES_FILES = ("default", "small", "sharded", "everything-on", "istio")
 RELEASE = "banyan"
 NAMESPACE = "banyan"
 
@@ -83,4 +85,15 @@ def manifests_in(folder: Path) -> list[Manifest]:
         for path in sorted(folder.glob("*.yaml"))
         for document in yaml.safe_load_all(path.read_text("utf-8"))
         if document
+    ]
+
+
+@cache
+def custom_resources() -> list[Manifest]:
+    """Every custom resource of deploy/: what the chart makes of each values file, Argo's and Istio's. Nobody changes them."""
+    made = [manifest for name in VALUES_FILES for manifest in rendered(name)]
+    return [
+        one
+        for one in [*made, *manifests_in(DEPLOY / "argo"), *manifests_in(DEPLOY / "istio")]
+        if is_custom(one)
     ]
