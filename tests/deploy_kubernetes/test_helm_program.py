@@ -96,9 +96,7 @@ def test_a_target_asks_whom_the_program_asks() -> None:
     for workload, container in containers(of_kind(rendered("default"), "Deployment")):
         facts = FACTS[target_of(workload)]
         calls = calls_of(target_of(workload), settings_of(container))
-        assert calls == {*facts["asks"], *facts.get("addresses", [])}
-        # Only who serves a module has the loop that asks about ended sessions; the relay is merely built with a client.
-        assert bool(facts.get("addresses")) == (target_of(workload) == "relay")
+        assert calls == set(facts["asks"]), target_of(workload)
 
 
 def test_settings_of_the_chart_cannot_be_set_twice() -> None:

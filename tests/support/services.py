@@ -45,11 +45,14 @@ class RunningServices:
         return banyan(command, operator.data_dir, operator.settings)
 
     def another(self, target: str, settings: dict[str, str] | None = None) -> RunningServer:
-        """A further process of a target, which knows the others and is not started."""
-        addresses = {
-            f"BANYAN_{name.upper()}_URL": self.servers[name].url for name in MODULES if name in self.servers
-        }
+        """A further process of a target, not started. It knows the others; a relay asks nobody, and knows nobody."""
+        addresses = {}
         if target in MODULES:
+            addresses = {
+                f"BANYAN_{name.upper()}_URL": self.servers[name].url
+                for name in MODULES
+                if name in self.servers
+            }
             databases = {"BANYAN_DATABASE_URL": self.databases[target]}
         else:
             databases = {f"BANYAN_{name.upper()}_DATABASE_URL": url for name, url in self.databases.items()}

@@ -24,8 +24,8 @@ class Application:
     """Built, but not started.
 
     infra: as its first module is handed it. databases: the shards of each module whose data it opens; modules may share
-    theirs. streams: those of its own modules. users: the contract, served here or elsewhere. closing: what to call at
-    the end.
+    theirs. streams: those of its own modules. users: the contract, served here or elsewhere; None where nobody asks
+    for it. closing: what to call at the end.
     """
 
     target: Target
@@ -33,7 +33,7 @@ class Application:
     databases: Mapping[str, Shards]
     modules: Sequence[Module]
     streams: Mapping[str, StreamSource]
-    users: Users
+    users: Users | None
     runners: Sequence[ConsumerRunner]
     relays: Sequence[Relay]
     foreign_commits: Sequence[ForeignCommits]

@@ -110,7 +110,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     loops += delivered.loops
     loops += [retry_loop(runners)] if runners else []
     loops += [housekeeping_loop(shards, clock) for shards in distinct] if modules else []
-    if target.modules and "users" not in target.modules:
+    if users_contract is not None and "users" not in target.modules:
         follower = SessionFollower(users_contract, infra.keys, infra.token_cache, infra.ended_sessions)
         loops.append(follower.loop())
         checks["sessions"] = follower.check
@@ -213,8 +213,11 @@ def _capabilities(
 
 def _modules(
     infra: Mapping[str, Capabilities], target: Target, services: Services
-) -> tuple[list[Module], Users]:
-    """The target's modules; each is given the contracts of the others that it uses, served here or elsewhere."""
+) -> tuple[list[Module], Users | None]:
+    """The target's modules, each given the contracts of the others that it uses, served here or elsewhere; and the users'
+    contract. A target without modules asks nobody, and needs no address of anybody."""
+    if not target.modules:
+        return [], None
     built: dict[str, Module] = {}
     if "users" in target.modules:
         built["users"] = users.build(infra["users"])

@@ -96,7 +96,7 @@ def _lane(routes: frozenset[tuple[str, str]], pool: HashingPool) -> Lane:
 def public_routers(application: Application) -> Sequence[APIRouter]:
     """What people may call, of the modules and of the process itself."""
     routers = [router for module in application.modules for router in module.routers]
-    if application.target.live:
+    if application.target.live and application.users is not None:
         routers.append(
             live_router(application.infra.live, application.users.redeem_ticket, application.infra.origins)
         )

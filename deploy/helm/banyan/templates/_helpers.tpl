@@ -139,7 +139,7 @@ http://{{ include "banyan.fullname" .root }}-{{ $component }}:8000
   value: {{ join "," . | quote }}
 {{- end }}
 {{- include "banyan.databaseVariables" (dict "root" .root "modules" .target.facts.databases) }}
-{{- range concat .target.facts.asks (default list .target.facts.addresses) }}
+{{- range .target.facts.asks }}
 - name: BANYAN_{{ upper . }}_URL
   value: {{ include "banyan.address" (dict "root" $.root "service" . "targets" $.targets) }}
 {{- end }}
