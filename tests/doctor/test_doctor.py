@@ -12,7 +12,8 @@ import structlog
 from tests.support.postgres import postgres_server
 from tests.support.server import migrated_postgres_url
 
-from banyan.doctor import machine, servers
+from banyan.doctor import machine
+from banyan.doctor.clock import clock
 from banyan.fleet.ports import free_port
 
 
@@ -115,4 +116,4 @@ def test_a_misspelt_setting_is_a_warning(cli, data_dir: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(("offset", "state"), [(0.2, "ok"), (-5.0, "warn"), (120.0, "fail")])
 def test_clocks_that_differ_are_told(offset: float, state: str) -> None:
-    assert servers.clock(offset).state == state
+    assert clock("Redis", offset).state == state

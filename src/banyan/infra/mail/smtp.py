@@ -58,6 +58,28 @@ class SmtpTransport:
         # Given, because the library's default asks the name server, and blocks the event loop for as long.
         self._local_name = socket.gethostname() or "localhost"
 
+    async def check(self, timeout_seconds: float) -> None:
+        """Connect, encrypt and log in as for a mail, and send none. timeout_seconds: for each answer.
+
+        Raises MailUnavailable, whatever is wrong.
+        """
+        client = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            local_hostname=self._local_name,
+            timeout=timeout_seconds,
+            use_tls=self._encryption == "tls",
+            start_tls=self._encryption == "starttls",
+            validate_certs=self._verify_certificate,
+        )
+        try:
+            async with asyncio.timeout(self._deadline_seconds), client:
+                await client.noop()
+        except (smtp.SMTPException, OSError) as error:
+            raise MailUnavailable(reason=type(error).__name__) from error
+
     async def send(self, mail: Mail) -> None:
         message = to_message(mail, self._sender, self._clock.now())
         try:

@@ -119,6 +119,17 @@ class Link:
         return connection
 
 
+def version_of(connection: AbstractConnection) -> tuple[str, str]:
+    """What the broker calls itself, and its version."""
+    transport = connection.transport
+    said = {} if transport is None else transport.connection.server_properties
+    return _text(said.get("product", "RabbitMQ")), _text(said.get("version", "unknown"))
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+
+
 async def _close(connection: AbstractConnection) -> None:
     # Whatever keeps it from being closed in good order: it is given up.
     with suppress(Exception):

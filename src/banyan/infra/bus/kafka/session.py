@@ -140,6 +140,16 @@ class BrokerSession:
         return brokers
 
 
+def orders_of(topics: Sequence[str], brokers: int) -> list[Any]:
+    """What CreateTopics is asked for. brokers: how many the cluster has."""
+    replicas = min(MOST_REPLICAS, brokers)
+    configuration = [("retention.ms", str(int(RETENTION.total_seconds() * 1000)))]
+    if replicas == MOST_REPLICAS:
+        # An acknowledged event outlives the loss of a broker.
+        configuration.append(("min.insync.replicas", str(replicas - 1)))
+    return [(topic, PARTITIONS, replicas, [], configuration) for topic in topics]
+
+
 async def ensure_topics(servers: Sequence[str], topics: Sequence[str]) -> None:
     """Create those topics that are not there. Raises one of TROUBLE."""
     connection = await _first_that_answers(servers)
@@ -171,12 +181,7 @@ async def _create_missing(
     brokers = {node: (host, port) for node, host, port, *_rack in found.brokers}
     missing = [topic for error, topic, *_ in found.topics if for_code(error) is not NoError]
     if missing:
-        replicas = min(MOST_REPLICAS, len(brokers))
-        configuration = [("retention.ms", str(int(RETENTION.total_seconds() * 1000)))]
-        if replicas == MOST_REPLICAS:
-            # An acknowledged event outlives the loss of a broker.
-            configuration.append(("min.insync.replicas", str(replicas - 1)))
-        wanted: list[Any] = [(topic, PARTITIONS, replicas, [], configuration) for topic in missing]
+        wanted = orders_of(missing, len(brokers))
         controller = await create_conn(*brokers[found.controller_id], client_id=CLIENT_ID)
         try:
             made = await _ask(
