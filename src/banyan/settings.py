@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         description="`HOST:PORT` of one or more Kafka brokers, separated by commas: events go between services through"
         " Kafka. Needs the extra `kafka`. Unset: events stay in the process.",
     )
+    kafka_tls: bool = Field(
+        False,
+        description="Speak TLS with the Kafka brokers. Their certificates have to be good for the names in"
+        " `BANYAN_KAFKA_SERVERS`, and signed by an authority of the system's (or of the file that `SSL_CERT_FILE` names).",
+    )
     amqp_url: SecretStr | None = Field(
         None,
         description="`amqp://USER:PASSWORD@HOST:PORT/` of RabbitMQ: mails, webhooks and reminders are done by"

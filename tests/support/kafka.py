@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.programs import missing
@@ -14,15 +15,23 @@ from banyan.fleet.servers.server import MissingProgram
 
 
 class Broker(Running):
-    """A running broker. Started again it is empty: it keeps everything in memory."""
+    """A running broker. Started again it is empty: it keeps everything in memory.
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    advertised_port: under which it says that it can be reached, when that is another, such as a proxy's.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, advertised_port: int | None = None) -> None:
+        self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         try:
             server = kafka.describe(folder, self.port)
         except MissingProgram as reason:
             missing(str(reason))
+        if advertised_port is not None:
+            kept = [part for part in server.argv if not part.startswith("--advertised-listener-url=")]
+            server = replace(
+                server, argv=[*kept, f"--advertised-listener-url=tcp://127.0.0.1:{advertised_port}"]
+            )
         super().__init__(server)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -14,11 +15,12 @@ class TcpProxy:
     """Listens on a port of its own for the server on `target`, inside of `with`, in a thread of its own.
 
     `refuse` ends what is open and each new connection at once; `swallow` accepts, and lets nothing through either way;
-    `delay` holds each piece back so many seconds, in both directions.
+    `delay` holds each piece back so many seconds, in both directions. tls: what clients speak TLS with; the server does not.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
+        self._tls = tls
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self._mode: Mode = "pass"
@@ -50,7 +52,9 @@ class TcpProxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket))
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, sock=self._socket, ssl=self._tls)
+        )
         self._loop.run_forever()
         server.close()
         self._end_all()

@@ -1,5 +1,6 @@
 """Events: how they get from the databases of a process to consumers, here or in other processes."""
 
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -46,15 +47,18 @@ def delivery(
     from banyan.infra.bus.kafka.consumers import KafkaConsumers
 
     servers = settings.kafka_servers
-    buses = [KafkaBus(servers, shards, clock, MODULES) for shards in databases] if target.relays else []
+    tls = ssl.create_default_context() if settings.kafka_tls else None
+    buses = (
+        [KafkaBus(servers, shards, clock, MODULES, tls=tls) for shards in databases] if target.relays else []
+    )
     loops = [bus.loop() for bus in buses]
-    consumers = KafkaConsumers(servers, runners, clock)
+    consumers = KafkaConsumers(servers, runners, clock, tls=tls)
     loops += consumers.loops()
     for group in consumers.groups:
         meters.consumer_lag(metrics, group.name, group.lag)
     elsewhere = _elsewhere(target)
     if elsewhere:
-        loops.append(KafkaBroadcast(servers, elsewhere, live.deliver).loop())
+        loops.append(KafkaBroadcast(servers, elsewhere, live.deliver, tls=tls).loop())
     return Delivery(buses, loops)
 
 

@@ -1,6 +1,7 @@
 """Kafka: whether each broker answers in Kafka's protocol, can be reached where it says it is, and has the topics."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,24 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 15.0
 
 
-async def look(servers: Sequence[str]) -> AsyncIterator[Finding]:
+async def look(servers: Sequence[str], *, with_tls: bool) -> AsyncIterator[Finding]:
     # Imported here: its client is an extra.
     from banyan.infra.bus.kafka.look import ask
     from banyan.infra.bus.kafka.session import TROUBLE
     from banyan.infra.bus.kafka.topics import topics_of
 
+    tls = ssl.create_default_context() if with_tls else None
     last: Seen | None = None
     for server in servers:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                last = await ask(server, topics_of(MODULES))
+                last = await ask(server, topics_of(MODULES), tls=tls)
         except TROUBLE as error:
             yield Finding(
                 "Kafka",
                 "fail",
                 f"{server} does not answer in Kafka's protocol ({type(error).__name__}); events wait in the database meanwhile.",
-                "Look whether it runs, at BANYAN_KAFKA_SERVERS, and whether the listener is without TLS.",
+                "Look whether it runs, at BANYAN_KAFKA_SERVERS, and whether BANYAN_KAFKA_TLS fits its listener.",
             )
             continue
         yield _broker(server, last)

@@ -28,7 +28,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
         async for finding in redis.look(settings.redis_url.get_secret_value()):
             yield finding
     if settings.kafka_servers:
-        async for finding in kafka.look(settings.kafka_servers):
+        async for finding in kafka.look(settings.kafka_servers, with_tls=settings.kafka_tls):
             yield finding
     if settings.amqp_url is not None:
         yield await rabbitmq.look(settings.amqp_url.get_secret_value())

@@ -6,13 +6,14 @@ its cursor, and reads the log where something is missing.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer
 
 from banyan.infra.bus.kafka.consumers import close
 from banyan.infra.bus.kafka.envelope import NotAnEvent, decode
-from banyan.infra.bus.kafka.session import CLIENT_ID, TROUBLE, ensure_topics
+from banyan.infra.bus.kafka.session import CLIENT_ID, TROUBLE, ensure_topics, security
 from banyan.infra.bus.kafka.topics import topics_of
 from banyan.infra.loops import Loop, wait_for
 from banyan.infra.telemetry.log import get_logger
@@ -37,9 +38,15 @@ class KafkaBroadcast:
     """
 
     def __init__(
-        self, servers: Sequence[str], streams: Iterable[str], tell: Callable[[list[Event]], None]
+        self,
+        servers: Sequence[str],
+        streams: Iterable[str],
+        tell: Callable[[list[Event]], None],
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._servers = list(servers)
+        self._tls = tls
         self._topics = topics_of(streams)
         self._tell = tell
         self.reading = asyncio.Event()
@@ -53,7 +60,7 @@ class KafkaBroadcast:
         while not stop.is_set():
             reader = self._reader()
             try:
-                await ensure_topics(self._servers, self._topics)
+                await ensure_topics(self._servers, self._topics, tls=self._tls)
                 await reader.start()
                 await reader.seek_to_end()
                 log.info("kafka_broadcast_joined")
@@ -92,4 +99,5 @@ class KafkaBroadcast:
             auto_offset_reset="latest",
             request_timeout_ms=int(REQUEST_TIMEOUT_SECONDS * 1000),
             metadata_max_age_ms=5000,
+            **security(self._tls),
         )

@@ -11,6 +11,7 @@ consumers' inboxes are for. So the idempotent producer is not needed, which woul
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterable, Sequence
 
 from banyan.infra.bus.kafka.batches import rounds_of
@@ -36,11 +37,20 @@ LONGEST_PAUSE_SECONDS = 2.0
 class KafkaBus:
     """Publishes the events of one set of shards.
 
-    streams: whose topics it makes sure of. `open`, or its loop, connects it; `prepare` and `publish` only use what is there.
+    streams: whose topics it makes sure of. tls: None speaks in the clear. `open`, or its loop, connects it; `prepare` and `publish` only use what is there.
     """
 
-    def __init__(self, servers: Sequence[str], shards: Shards, clock: Clock, streams: Iterable[str]) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        shards: Shards,
+        clock: Clock,
+        streams: Iterable[str],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._servers = list(servers)
+        self._tls = tls
         self._topics = topics_of(streams)
         self._guard = LogGuard(shards, clock)
         self._session: BrokerSession | None = None
@@ -80,7 +90,7 @@ class KafkaBus:
             if self._session is not None and self._session.is_open:
                 return self._session
             try:
-                session = await BrokerSession.open(self._servers, self._topics)
+                session = await BrokerSession.open(self._servers, self._topics, tls=self._tls)
             except TROUBLE as error:
                 raise Unavailable("Kafka does not answer at the moment.") from error
             try:

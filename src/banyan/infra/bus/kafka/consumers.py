@@ -14,6 +14,7 @@ Whatever is delivered twice (a crash before the commit, a member that was though
 
 import asyncio
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,7 +25,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
 from banyan.infra.bus.kafka.envelope import NotAnEvent, decode
-from banyan.infra.bus.kafka.session import CLIENT_ID, TROUBLE, ensure_topics
+from banyan.infra.bus.kafka.session import CLIENT_ID, TROUBLE, ensure_topics, security
 from banyan.infra.bus.kafka.topics import topics_of
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.loops import Loop, wait_for
@@ -61,10 +62,17 @@ Fetched = dict[TopicPartition, list[Message]]
 
 
 class KafkaConsumers:
-    """All consumers of a process."""
+    """All consumers of a process. tls: None speaks in the clear."""
 
-    def __init__(self, servers: Sequence[str], runners: Sequence[ConsumerRunner], clock: Clock) -> None:
-        self.groups = [GroupReader(servers, runner, clock) for runner in runners]
+    def __init__(
+        self,
+        servers: Sequence[str],
+        runners: Sequence[ConsumerRunner],
+        clock: Clock,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.groups = [GroupReader(servers, runner, clock, tls) for runner in runners]
 
     def loops(self) -> list[Loop]:
         loops = [Loop(f"kafka-{group.name}", group.run) for group in self.groups]
@@ -81,9 +89,12 @@ class KafkaConsumers:
 class GroupReader(ConsumerRebalanceListener):
     """One member of one consumer's group."""
 
-    def __init__(self, servers: Sequence[str], runner: ConsumerRunner, clock: Clock) -> None:
+    def __init__(
+        self, servers: Sequence[str], runner: ConsumerRunner, clock: Clock, tls: ssl.SSLContext | None
+    ) -> None:
         self.name = runner.consumer.name
         self._servers = list(servers)
+        self._tls = tls
         self._runner = runner
         self._clock = clock
         self._topics = topics_of(runner.consumer.streams)
@@ -100,7 +111,7 @@ class GroupReader(ConsumerRebalanceListener):
         while not stop.is_set():
             reader = self._reader()
             try:
-                await ensure_topics(self._servers, self._topics)
+                await ensure_topics(self._servers, self._topics, tls=self._tls)
                 await reader.start()
                 self._reading = reader
                 log.info("kafka_group_joined", consumer=self.name)
@@ -267,6 +278,7 @@ class GroupReader(ConsumerRebalanceListener):
             request_timeout_ms=int((REBALANCE_SECONDS + 5) * 1000),
             # How soon a topic that was created again is seen.
             metadata_max_age_ms=5000,
+            **security(self._tls),
         )
         reader.subscribe(self._topics, listener=self)
         return reader

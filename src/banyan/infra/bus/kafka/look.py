@@ -1,5 +1,6 @@
 """A look at one broker from outside: what it speaks, where it sends clients on to, and whether our topics are there."""
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPart
 from aiokafka.protocol.admin import ApiVersionRequest, CreateTopicsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from banyan.infra.bus.kafka.session import CLIENT_ID, REQUEST_TIMEOUT_SECONDS, TROUBLE, orders_of
+from banyan.infra.bus.kafka.session import CLIENT_ID, REQUEST_TIMEOUT_SECONDS, TROUBLE, orders_of, security
 
 CONNECT_SECONDS = 3.0
 # The lowest version of each request that Banyan sends; record batches with headers came with Kafka 0.11.
@@ -40,14 +41,14 @@ class Seen:
     refused: dict[str, str]
 
 
-async def ask(server: str, topics: Sequence[str]) -> Seen:
+async def ask(server: str, topics: Sequence[str], *, tls: ssl.SSLContext | None = None) -> Seen:
     """Raises one of TROUBLE.
 
     Missing topics are asked for in a dry run. A broker that has no dry runs, as the one for one machine, makes them, as the
     first start would.
     """
     host, _, port = server.rpartition(":")
-    connection = await _connect(host, int(port))
+    connection = await _connect(host, int(port), tls)
     try:
         spoken = await _versions(connection)
         too_old = tuple(
@@ -63,11 +64,11 @@ async def ask(server: str, topics: Sequence[str]) -> Seen:
         found: Any = await connection.send(MetadataRequest(list(topics), False))
         addresses = {node: (host, port) for node, host, port, *_rack in found.brokers}
         unreachable = [
-            f"{host}:{port}" for host, port in addresses.values() if not await _is_there(host, port)
+            f"{host}:{port}" for host, port in addresses.values() if not await _is_there(host, port, tls)
         ]
         partitions, missing, refused = _sorted(found)
         if missing and not unreachable:
-            controller = await _connect(*addresses[found.controller_id])
+            controller = await _connect(*addresses[found.controller_id], tls)
             try:
                 refused |= await _dry_run(controller, orders_of(missing, len(addresses)))
             finally:
@@ -78,8 +79,9 @@ async def ask(server: str, topics: Sequence[str]) -> Seen:
     return Seen(shown, (), len(addresses), tuple(unreachable), partitions, made, refused)
 
 
-async def _connect(host: str, port: int) -> AIOKafkaConnection:
-    return await create_conn(host, port, client_id=CLIENT_ID, request_timeout_ms=int(CONNECT_SECONDS * 1000))
+async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> AIOKafkaConnection:
+    patience_ms = int(CONNECT_SECONDS * 1000)
+    return await create_conn(host, port, client_id=CLIENT_ID, request_timeout_ms=patience_ms, **security(tls))
 
 
 async def _versions(connection: AIOKafkaConnection) -> dict[int, tuple[int, int]]:
@@ -87,9 +89,9 @@ async def _versions(connection: AIOKafkaConnection) -> dict[int, tuple[int, int]
     return {key: (least, most) for key, least, most in answer.api_versions}
 
 
-async def _is_there(host: str, port: int) -> bool:
+async def _is_there(host: str, port: int, tls: ssl.SSLContext | None) -> bool:
     try:
-        (await _connect(host, port)).close()
+        (await _connect(host, port, tls)).close()
     except TROUBLE:
         return False
     return True

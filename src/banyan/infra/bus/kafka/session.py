@@ -6,6 +6,7 @@ session is over, and whoever opens the next one looks at the log first (log_guar
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -40,16 +41,19 @@ class _NotReady(KafkaError):
 class BrokerSession:
     """Open connections to the leaders of every partition of some topics. partitions: how many each topic has."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.closed = asyncio.Event()
         self.partitions: dict[str, int] = {}
         self._leaders: dict[Partition, int] = {}
         self._connections: dict[int, AIOKafkaConnection] = {}
 
     @classmethod
-    async def open(cls, servers: Sequence[str], topics: Sequence[str]) -> Self:
-        """Connect; topics that are not there are created. Raises one of TROUBLE."""
-        session = cls()
+    async def open(
+        cls, servers: Sequence[str], topics: Sequence[str], *, tls: ssl.SSLContext | None = None
+    ) -> Self:
+        """Connect; topics that are not there are created. tls: None speaks in the clear. Raises one of TROUBLE."""
+        session = cls(tls)
         try:
             brokers = await session._find_leaders(servers, topics)
             for node in set(session._leaders.values()):
@@ -115,14 +119,15 @@ class BrokerSession:
             client_id=CLIENT_ID,
             request_timeout_ms=int(REQUEST_TIMEOUT_SECONDS * 1000),
             on_close=lambda _connection, _reason: self.closed.set(),
+            **security(self._tls),
         )
 
     async def _find_leaders(
         self, servers: Sequence[str], topics: Sequence[str]
     ) -> dict[int, tuple[str, int]]:
-        connection = await _first_that_answers(servers)
+        connection = await _first_that_answers(servers, self._tls)
         try:
-            brokers = await _create_missing(connection, topics)
+            brokers = await _create_missing(connection, topics, self._tls)
             deadline = time.monotonic() + LEADERS_TIMEOUT_SECONDS
             while True:
                 found = await _ask(connection, MetadataRequest(list(topics), False))
@@ -150,22 +155,33 @@ def orders_of(topics: Sequence[str], brokers: int) -> list[Any]:
     return [(topic, PARTITIONS, replicas, [], configuration) for topic in topics]
 
 
-async def ensure_topics(servers: Sequence[str], topics: Sequence[str]) -> None:
+def security(tls: ssl.SSLContext | None) -> dict[str, Any]:
+    """How brokers are spoken with, as aiokafka's connections and consumers take it."""
+    return {"security_protocol": "PLAINTEXT" if tls is None else "SSL", "ssl_context": tls}
+
+
+async def ensure_topics(
+    servers: Sequence[str], topics: Sequence[str], *, tls: ssl.SSLContext | None = None
+) -> None:
     """Create those topics that are not there. Raises one of TROUBLE."""
-    connection = await _first_that_answers(servers)
+    connection = await _first_that_answers(servers, tls)
     try:
-        await _create_missing(connection, topics)
+        await _create_missing(connection, topics, tls)
     finally:
         connection.close()
 
 
-async def _first_that_answers(servers: Sequence[str]) -> AIOKafkaConnection:
+async def _first_that_answers(servers: Sequence[str], tls: ssl.SSLContext | None) -> AIOKafkaConnection:
     last: BaseException | None = None
     for server in servers:
         host, _, port = server.rpartition(":")
         try:
             return await create_conn(
-                host, int(port), client_id=CLIENT_ID, request_timeout_ms=int(REQUEST_TIMEOUT_SECONDS * 1000)
+                host,
+                int(port),
+                client_id=CLIENT_ID,
+                request_timeout_ms=int(REQUEST_TIMEOUT_SECONDS * 1000),
+                **security(tls),
             )
         except TROUBLE as error:
             last = error
@@ -174,7 +190,7 @@ async def _first_that_answers(servers: Sequence[str]) -> AIOKafkaConnection:
 
 
 async def _create_missing(
-    connection: AIOKafkaConnection, topics: Sequence[str]
+    connection: AIOKafkaConnection, topics: Sequence[str], tls: ssl.SSLContext | None
 ) -> dict[int, tuple[str, int]]:
     """Create what is missing; returns the cluster's brokers. Two processes may do it at the same time."""
     found = await _ask(connection, MetadataRequest(list(topics), False))
@@ -182,7 +198,7 @@ async def _create_missing(
     missing = [topic for error, topic, *_ in found.topics if for_code(error) is not NoError]
     if missing:
         wanted = orders_of(missing, len(brokers))
-        controller = await create_conn(*brokers[found.controller_id], client_id=CLIENT_ID)
+        controller = await create_conn(*brokers[found.controller_id], client_id=CLIENT_ID, **security(tls))
         try:
             made = await _ask(
                 controller, CreateTopicsRequest(wanted, int(REQUEST_TIMEOUT_SECONDS * 1000), False)
