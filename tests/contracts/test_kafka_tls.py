@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -65,7 +65,7 @@ class Listener(LiveHub):
         super().__init__({})
         self.told: list[int] = []
 
-    def deliver(self, events: list[Event]) -> None:
+    def deliver(self, events: Sequence[Event]) -> None:
         self.told.extend(event.position for event in events)
 
 

@@ -1,0 +1,17 @@
+output "made" {
+  description = "The passwords of databases, as database-<name>."
+  value       = { for name, secret in ephemeral.aws_secretsmanager_secret_version.made : name => secret.secret_string }
+  sensitive   = true
+  ephemeral   = true
+}
+
+output "tokens" {
+  description = "The passwords of `valkey` and `rabbitmq`."
+  value       = { for name, token in random_password.token : name => token.result }
+  sensitive   = true
+}
+
+output "readable_arns" {
+  description = "What External Secrets may read."
+  value       = concat([aws_secretsmanager_secret.banyan.arn], aws_secretsmanager_secret.smtp[*].arn)
+}
