@@ -11,7 +11,7 @@ from tests.support.programs import missing
 from banyan.fleet.servers.envoy import find_program
 from banyan.fleet.servers.server import MissingProgram
 from banyan.gateway.check import refusal
-from banyan.gateway.plan import Address, Certificate, Plan, parse_ports, parse_replicas
+from banyan.gateway.plan import Address, Certificate, Plan, Traces, parse_ports, parse_replicas
 from banyan.gateway.render import render, write
 from banyan.gateway.routes import Operation, Path, RouteTable, route_table
 from banyan.infra.resilience.rate_limit import Rate
@@ -52,6 +52,7 @@ def test_envoy_runs_by_it_with_everything_on(
     names = {"users": (Address("users.banyan.svc", 8000),)}
     rich = replace(
         plan,
+        traces=Traces("https://traces.example.org/otlp", 0.01, "production"),
         replicas={**plan.replicas, **names},
         certificate=certificate,
         allowed_origins=("https://app.example.org", "https://other.example.org"),

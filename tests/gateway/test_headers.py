@@ -13,6 +13,23 @@ from tests.support.replica import Replica
 from tests.support.server import RunningServer
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+# Those of the fields of the access log that the Elastic Common Schema knows.
+ECS = {
+    "@timestamp",
+    "ecs.version",
+    "event.action",
+    "event.duration",
+    "http.request.body.bytes",
+    "http.request.id",
+    "http.request.method",
+    "http.response.body.bytes",
+    "http.response.status_code",
+    "log.level",
+    "message",
+    "service.name",
+    "service.version",
+    "url.path",
+}
 INVENTED = {
     "X-User-ID": "1",
     "X-Real-IP": "203.0.113.1",
@@ -89,19 +106,24 @@ def test_the_access_log_is_json_and_tells_nothing_of_the_person(front: Front, to
     }
     front.client.get("/todos/7?ticket=secret-ticket&q=secret-words", headers=headers)
     line = eventually(lambda: _logged(front.gateway, "logged-1"), "the line is written", within_seconds=15)
-    assert line["path"] == "/todos/7"
-    assert (line["method"], line["status"], line["service"]) == ("GET", 200, "todos")
-    assert (line["traceparent"], line["tries"]) == (TRACE, 1)
-    assert line["replica"] == f"127.0.0.1:{front.replicas['todos'].port}"
-    assert isinstance(line["milliseconds"], int)
+    assert line["@timestamp"].endswith("Z")
+    assert line["service.name"] == "banyan-gateway"
+    assert line["url.path"] == "/todos/7"
+    assert (line["http.request.method"], line["http.response.status_code"]) == ("GET", 200)
+    assert (line["banyan.service"], line["banyan.route"]) == ("todos", "/todos/{todo_id}")
+    assert (line["banyan.traceparent"], line["banyan.tries"]) == (TRACE, 1)
+    assert line["banyan.replica"] == f"127.0.0.1:{front.replicas['todos'].port}"
+    assert isinstance(line["event.duration"], int)
     text = json.dumps(line)
     assert "secret" not in text
     assert "Bearer" not in text
-    assert "127.0.0.1" not in text.replace(line["replica"], "")
+    assert "127.0.0.1" not in text.replace(line["banyan.replica"], "")
+    others = [name for name in line if not name.startswith("banyan.")]
+    assert set(others) <= ECS, "what ECS does not know is ours by its name"
 
 
 def _logged(made: Gateway, request_id: str):
-    return next((line for line in made.access_log() if line.get("request_id") == request_id), None)
+    return next((line for line in made.access_log() if line.get("http.request.id") == request_id), None)
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.org", "https://evil.example"])

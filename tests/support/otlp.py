@@ -38,7 +38,7 @@ class OtlpReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                body = _body(self)
                 if self.headers["content-encoding"] == "gzip":
                     body = gzip.decompress(body)
                 receiver.paths.add(self.path)
@@ -83,6 +83,17 @@ class OtlpReceiver:
         return eventually(
             found, f"the spans {names} of {trace_id} have arrived", within_seconds=within_seconds
         )
+
+
+def _body(request: BaseHTTPRequestHandler) -> bytes:
+    if request.headers["transfer-encoding"] != "chunked":  # Envoy's are
+        return request.rfile.read(int(request.headers["content-length"]))
+    parts = list[bytes]()
+    while length := int(request.rfile.readline(), 16):
+        parts.append(request.rfile.read(length))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(parts)
 
 
 def spans_in(body: bytes) -> list[ReceivedSpan]:

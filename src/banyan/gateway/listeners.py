@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from banyan.gateway import traces
+from banyan.gateway.access_log import access_log
 from banyan.gateway.answers import local_replies
 from banyan.gateway.clusters import socket_address
 from banyan.gateway.filters import filters, header_hygiene, router
@@ -53,6 +55,7 @@ def public_listener(plan: Plan, *, issuer: str, routes: Source, certificate: Sou
             "initial_connection_window_size": 1_048_576,
             "allow_connect": True,
         },
+        **(traces.tracing(plan.traces) if plan.traces is not None else {}),
     }
     chain: dict[str, Any] = {"filters": [_network_filter(manager)]}
     if plan.certificate is not None:
@@ -90,36 +93,6 @@ def certificate(plan: Plan) -> dict[str, Any]:
             "certificate_chain": {"filename": str(plan.certificate.chain)},
             "private_key": {"filename": str(plan.certificate.key)},
             "watched_directory": {"path": str(plan.certificate.chain.parent)},
-        },
-    }
-
-
-def access_log() -> dict[str, Any]:
-    """JSON lines on standard output. Addresses, user agents and query strings (which may hold tickets) are not in them."""
-    fields = {
-        "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
-        "event": "request",
-        "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:PATH)%",
-        "protocol": "%PROTOCOL%",
-        "status": "%RESPONSE_CODE%",
-        "flags": "%RESPONSE_FLAGS%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "milliseconds": "%DURATION%",
-        "service_milliseconds": "%RESPONSE_DURATION%",
-        "tries": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-        "request_bytes": "%BYTES_RECEIVED%",
-        "response_bytes": "%BYTES_SENT%",
-        "service": "%UPSTREAM_CLUSTER%",
-        "replica": "%UPSTREAM_HOST%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "traceparent": "%REQ(TRACEPARENT)%",
-    }
-    return {
-        "name": "envoy.access_loggers.stdout",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"json_format": fields},
         },
     }
 

@@ -39,12 +39,22 @@ class Certificate:
     key: Path
 
 
+class Traces(NamedTuple):
+    """endpoint: where spans are sent by OTLP over HTTP; `/v1/traces` is added. share: of the requests without a `traceparent`
+    that are recorded, 0 to 1. environment: what the spans say that this is."""
+
+    endpoint: str
+    share: float
+    environment: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """replicas: of every service; one process that serves everything stands there three times.
 
     internal_ports: service → the port on 127.0.0.1 at which the others call it; none where something else balances those
     calls. trusted_hops: proxies in front of this gateway, which have put the client's address into `X-Forwarded-For`.
+    traces: None when none are recorded.
     """
 
     listen: Address
@@ -57,6 +67,7 @@ class Plan:
     public_url: str | None = None
     trusted_hops: int = 0
     certificate: Certificate | None = None
+    traces: Traces | None = None
 
     @classmethod
     def of(
@@ -76,6 +87,7 @@ class Plan:
         lost = [module for module in MODULES if not replicas.get(module)]
         if lost:
             raise ValueError(f"the gateway knows no address of {', '.join(lost)}")
+        endpoint, share = settings.otlp_endpoint, settings.trace_sample
         chain, key = settings.gateway_certificate, settings.gateway_key
         if (chain is None) != (key is None):
             raise ValueError(
@@ -92,6 +104,7 @@ class Plan:
             public_url=settings.public_url,
             trusted_hops=settings.gateway_trusted_hops,
             certificate=Certificate(chain.resolve(), key.resolve()) if chain and key else None,
+            traces=Traces(endpoint, share, settings.env) if endpoint else None,
         )
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from banyan.gateway import clusters, listeners, virtual_hosts
+from banyan.gateway import clusters, listeners, traces, virtual_hosts
 from banyan.gateway.plan import Plan
 from banyan.gateway.routes import RouteTable
 
@@ -48,6 +48,8 @@ def render(plan: Plan, table: RouteTable, folder: Path) -> dict[str, str]:
         clusters.cluster(service, addresses, _source(folder, clusters.endpoint_file(service)))
         for service, addresses in plan.replicas.items()
     ]
+    if plan.traces is not None:
+        resources[CLUSTERS].append(traces.cluster(plan.traces))
     resources[PUBLIC_ROUTES] = [virtual_hosts.public_routes(plan, table)]
     for service in plan.internal_ports:
         resources[_internal_file(service)] = [virtual_hosts.internal_routes(service)]
@@ -87,7 +89,12 @@ def _bootstrap(plan: Plan, folder: Path) -> dict[str, Any]:
         },
         # Envoy's own limit is less than a path of three parameters needs. Our expressions are few and plain.
         "layered_runtime": {
-            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 1000}}]
+            "layers": [
+                {
+                    "name": "static",
+                    "static_layer": {"re2.max_program_size.error_level": 1000, **traces.RUNTIME},
+                }
+            ]
         },
         "overload_manager": {
             "resource_monitors": [

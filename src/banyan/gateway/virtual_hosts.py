@@ -34,6 +34,8 @@ HIDDEN_FROM_CLIENTS = (
     "banyan-service-proof",
 )
 
+# As in the services' metrics.
+UNMATCHED = "unmatched"
 CHECK_TOKEN = "token"  # noqa: S105 - the name of a requirement
 SAFE_METHODS = ("GET", "HEAD")
 
@@ -97,19 +99,25 @@ def _too_large(plan: Plan) -> dict[str, Any]:
     """A body that says how large it is need not be received to be refused."""
     too_long = {"start": plan.max_body_bytes + 1, "end": 2**62}
     return {
+        "name": "too-large",
         "match": {"prefix": "/", "headers": [{"name": "content-length", "range_match": too_long}]},
         "direct_response": {"status": 413},
     }
 
 
 def _nothing_at(match: dict[str, Any]) -> dict[str, Any]:
-    return {"match": match, "direct_response": {"status": 404}}
+    return {"name": UNMATCHED, "match": match, "direct_response": {"status": 404}}
 
 
 def _routes_of(path: Path) -> Iterator[dict[str, Any]]:
     for place in _places(path):
         if path.streams:
-            yield {"match": place, "route": _stream_action(path), **_settings(path, check_token=True)}
+            yield {
+                "name": path.template,
+                "match": place,
+                "route": _stream_action(path),
+                **_settings(path, check_token=True),
+            }
             continue
         safe = [operation for operation in path.operations if operation.method in SAFE_METHODS]
         if safe:
@@ -155,7 +163,12 @@ def _route(
 ) -> dict[str, Any]:
     check_token = bool(operations) and all(operation.needs_token for operation in operations)
     action = {"cluster": path.service, "timeout": REQUEST_TIMEOUT, "retry_policy": _retries(retry_on)}
-    return {"match": match, "route": action, **_settings(path, check_token=check_token)}
+    return {
+        "name": path.template,
+        "match": match,
+        "route": action,
+        **_settings(path, check_token=check_token),
+    }
 
 
 def _stream_action(path: Path) -> dict[str, Any]:

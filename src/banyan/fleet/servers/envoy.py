@@ -52,6 +52,9 @@ def command(program: str, configuration: Path, *, threads: int) -> list[str]:
         "--disable-hot-restart",
         "--log-level",
         "warning",
+        # A receiver of traces that is away is said each second; the services say it once.
+        "--component-log-level",
+        "tracing:critical",
     ]
 
 
