@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,6 +156,51 @@ async def test_a_share_of_the_requests_without_a_caller_is_recorded(tmp_path: Pa
     async with traced(tmp_path / "none", share=0.0) as running:
         await running.client.get("/todos")
         assert not running.exporter.get_finished_spans()
+
+
+async def test_a_head_has_the_route_of_its_get(tmp_path: Path) -> None:
+    async with traced(tmp_path) as running:
+        user_id = await register(running.client)
+        for path in (f"/users/{user_id}", "/todos"):
+            answer = await running.client.head(path, headers=RECORDED)
+            assert (answer.status_code, answer.content) == (200, b"")
+        assert {"HEAD /users/{user_id}", "HEAD /todos"} <= {span.name for span in running.spans()}
+
+
+async def test_the_mails_of_accounts_belong_to_the_request_that_asked_for_them(tmp_path: Path) -> None:
+    async with traced(tmp_path) as running:
+        person = {"name": "Ada", "email": unused_email(), "password": PASSWORD}
+        for path, body in (("/users/", person), ("/auth/forgot", {"email": person["email"]})):
+            answer = await running.client.post(path, json=body, headers=RECORDED)
+            assert answer.status_code < 300, answer.text
+
+        def sent() -> list[ReadableSpan] | None:
+            found = [span for span in running.spans() if span.name == "deliver mail"]
+            return found if len(found) == 2 else None
+
+        for span in await wait(sent, "both mails are sent"):
+            assert span.kind == SpanKind.CLIENT
+            assert span.parent is not None
+            assert span.parent.span_id in {one.context.span_id for one in running.spans() if one.context}
+            assert person["email"] not in span.to_json()
+
+
+async def test_a_reminder_belongs_to_the_change_that_set_its_time(tmp_path: Path) -> None:
+    other = {"traceparent": f"00-{TRACE_ID[::-1]}-{CALLER}-01"}
+    with Receiver() as receiver:
+        async with traced(tmp_path) as running:
+            await register(running.client)
+            await hook(running.client, receiver)
+            now = datetime.now(UTC)
+            later = {"title": "Water", "remind_at": (now + timedelta(days=1)).isoformat()}
+            made = await running.client.post("/todos", json=later, headers=other)
+            change = {"remind_at": now.isoformat()}
+            await running.client.patch(f"/todos/{made.json()['id']}", json=change, headers=RECORDED)
+            await wait(
+                lambda: [one for one in running.spans() if one.name == "deliver webhook"] or None,
+                "it is delivered",
+            )
+            assert "deliver webhook" not in {span.name for span in running.spans(of=TRACE_ID[::-1])}
 
 
 async def test_probes_are_never_recorded(tmp_path: Path) -> None:

@@ -3,13 +3,18 @@
 import secrets
 from pathlib import Path
 
+import pytest
 from tests.support.accounts import PASSWORD, register
-from tests.support.otlp import OtlpReceiver, way_to
+from tests.support.otlp import OtlpReceiver, ReceivedSpan, way_to
 from tests.support.ports import free_ports
 from tests.support.server import RunningServer
 from tests.support.webhooks import Receiver
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from banyan import __version__
+
+CALLER = "b7ad6b7169203331"
 
 
 def test_a_server_sends_one_trace_from_the_request_to_the_delivery(tmp_path: Path) -> None:
@@ -48,6 +53,34 @@ def test_a_server_sends_one_trace_from_the_request_to_the_delivery(tmp_path: Pat
         ada.client.close()
         assert receiver.paths == {"/v1/traces"}
         assert {one.trace_id for one in receiver.spans} == {trace_id, last}
+
+
+def test_the_opening_of_a_socket_is_a_span_however_long_it_stays_open(tmp_path: Path) -> None:
+    with OtlpReceiver() as receiver:
+        settings = {"BANYAN_TRACE_SAMPLE": "0", "BANYAN_OTLP_ENDPOINT": receiver.url}
+        with RunningServer(tmp_path, settings) as server:
+            ada = register(server.url)
+            address = f"{server.url.replace('http', 'ws', 1)}/ws"
+
+            def recorded(trace_id: str) -> ReceivedSpan:
+                spans = receiver.wait_for(trace_id, "GET /ws")
+                assert "secret" not in str(spans)
+                return next(span for span in spans if span.name == "GET /ws")
+
+            opened, refused = secrets.token_hex(16), secrets.token_hex(16)
+            told = {"authorization": f"Bearer {ada.access_token}", "traceparent": f"00-{opened}-{CALLER}-01"}
+            with connect(address, additional_headers=told):
+                span = recorded(opened)
+            assert (span.kind, span.parent_id) == (2, CALLER)
+            assert span.attributes["http.response.status_code"] == 101
+            assert span.attributes["url.path"] == "/ws"
+            with pytest.raises(InvalidStatus):
+                connect(
+                    f"{address}?ticket=secret",
+                    additional_headers={"traceparent": f"00-{refused}-{CALLER}-01"},
+                )
+            assert recorded(refused).attributes["http.response.status_code"] == 401
+            ada.client.close()
 
 
 def test_a_receiver_that_is_away_costs_a_line_in_the_log(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from banyan.infra.http.health import Check
 from banyan.infra.mail.mail import MailTransport
 from banyan.infra.mail.outbox import DevelopmentOutbox
 from banyan.infra.mail.smtp import SmtpTransport
+from banyan.infra.mail.traced import TracedMail
 from banyan.infra.outbound.addresses import AddressGuard
 from banyan.infra.outbound.post import Outbound
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, RateLimiter
@@ -105,6 +106,11 @@ class Redis:
 
 
 def mail_transport(settings: Settings, clock: Clock) -> MailTransport:
+    """The one that really sends."""
+    return TracedMail(_mail_transport(settings, clock))
+
+
+def _mail_transport(settings: Settings, clock: Clock) -> MailTransport:
     if settings.smtp_host is None:
         return DevelopmentOutbox(settings.data_dir / "mail", sender=settings.mail_from, clock=clock)
     return SmtpTransport(

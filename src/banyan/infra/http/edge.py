@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from banyan.infra.http.access import Gate
 from banyan.infra.http.client import ClientAddress, base_url_of, header
 from banyan.infra.http.every_answer import completed, request_id_of
+from banyan.infra.http.head import as_get
 from banyan.infra.http.hot import Answer, HotRequest, LeanHandler
 from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
@@ -38,8 +39,6 @@ CLIENT_CLOSED_REQUEST = 499
 # Too many, or too much: the reasons are counted.
 REFUSALS = frozenset({429, 503})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# A HEAD is answered as the GET would be, without its body; a stream would never come to the end of its answer.
-ENDLESS = frozenset({"/events"})
 
 
 class Edge:
@@ -85,8 +84,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = scope.get(STARTED) or time.perf_counter()
-        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"].rstrip("/") not in ENDLESS:
-            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        scope, send = as_get(scope, send)
         traceparent = header(scope["headers"], b"traceparent")
         continue_trace(traceparent.decode("latin-1") if traceparent else None)
         scope["banyan.gate"] = self._gate
@@ -225,10 +223,3 @@ async def _send(answer: Answer, scope: Scope, send: Send) -> None:
         return
     await send(head)
     await send({"type": "http.response.body", "body": answer.body})
-
-
-def _without_body(send: Send) -> Send:
-    async def send_head(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-    return send_head

@@ -11,6 +11,8 @@ from collections.abc import Container
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banyan.infra.http.client import header
+from banyan.infra.http.head import as_get
+from banyan.infra.http.hot import Headers
 from banyan.infra.http.short_way import COUNTED
 from banyan.infra.telemetry.sampling import Sampler
 from banyan.infra.telemetry.trace import Span, begin, is_recorded, valid_traceparent
@@ -18,6 +20,8 @@ from banyan.infra.telemetry.trace import Span, begin, is_recorded, valid_tracepa
 # Asked for again and again by machines; of no use to anybody in a trace.
 NEVER = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 EVENT_STREAM = b"text/event-stream"
+# How a socket's request may be answered.
+REFUSED, UPGRADED = 403, 101
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -37,10 +41,11 @@ class Traced:
         else:
             # What went the short way first was passed by there.
             recorded = COUNTED not in scope and self._sampler.take()
-        if not recorded or scope["type"] != "http" or scope["path"] in NEVER:
+        if not recorded or scope["type"] not in ("http", "websocket") or scope["path"] in NEVER:
             await self.app(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        asked = scope.get("method", "GET")  # a socket is opened by a GET
+        method = asked if asked in METHODS else "_OTHER"
         known = {
             "http.request.method": method,
             "url.scheme": scope["scheme"],
@@ -55,18 +60,23 @@ class Traced:
     async def _serve(self, span: Span, method: str, scope: Scope, receive: Receive, send: Send) -> None:
         # The edge takes its trace from here: what it does belongs to this span, and not to the client's.
         headers = [pair for pair in scope["headers"] if pair[0] != b"traceparent"]
-        inner = {**scope, "headers": [*headers, (b"traceparent", span.traceparent.encode())]}
+        traced = {**scope, "headers": [*headers, (b"traceparent", span.traceparent.encode())]}
+        # The edge does the same, in a copy whose route would not be seen here.
+        inner, send_on = as_get(traced, send)
+        answered = False
 
         async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._note(span, method, inner, message)
-            await send(message)
+            nonlocal answered
+            status = None if answered else _status(message)
+            if status is not None:
+                answered = True
+                self._note(span, method, inner, status, message.get("headers", []))
+            await send_on(message)
 
         await self.app(inner, receive, noting)
 
-    def _note(self, span: Span, method: str, scope: Scope, start: Message) -> None:
-        status: int = start["status"]
-        is_hot = (scope["method"], scope["path"]) in self._hot
+    def _note(self, span: Span, method: str, scope: Scope, status: int, headers: Headers) -> None:
+        is_hot = (scope.get("method", ""), scope["path"]) in self._hot
         route = scope["path"].rstrip("/") if is_hot else getattr(scope.get("route"), "path", None)
         span.note({"http.response.status_code": status})
         if route is not None:
@@ -75,5 +85,14 @@ class Traced:
             span.note({"http.route": route, "url.path": scope["path"]})
         if status >= 500:
             span.failed(str(status))
-        if (header(start["headers"], b"content-type") or b"").startswith(EVENT_STREAM):
-            span.end()  # how long a stream stays open says nothing
+        is_stream = (header(headers, b"content-type") or b"").startswith(EVENT_STREAM)
+        if is_stream or scope["type"] == "websocket":
+            span.end()  # how long it stays open says nothing
+
+
+def _status(message: Message) -> int | None:
+    """How the request is answered, when this message begins the answer."""
+    kind = message["type"]
+    if kind in ("http.response.start", "websocket.http.response.start"):
+        return message["status"]
+    return {"websocket.accept": UPGRADED, "websocket.close": REFUSED}.get(kind)

@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from banyan.infra.db.shards import Shards
-from banyan.infra.db.transaction import Transaction
+from banyan.infra.db.transaction import Row, Transaction
 from banyan.infra.loops import Loop, wait_for
-from banyan.infra.streams.log import EventLog
+from banyan.infra.streams.log import Append, EventLog
+from banyan.infra.telemetry.trace import is_tracing
 from banyan.kernel.clock import Clock, from_text, now_text
 from banyan.kernel.events import Event, NewEvent
 from banyan.modules.todos import store
@@ -81,9 +82,19 @@ class Reminders(ReminderLoop):
             await store.set_reminder(tx, user_id, todo_id, reminder_after(todo, time))
             facts = {"title": todo["title"], "due_at": todo["due_at"], "remind_at": todo["remind_at"]}
             event = NewEvent(TODO_REMINDED, todo_id, {"kind": reminder_kind(todo, time), **facts})
-            await self._log.append(tx, user_id, [event])
+            told_in = await self._trace_of(tx, user_id, row)
+            await self._log.append_many(tx, [Append(user_id, [event], trace=told_in)])
             told += 1
         return told
+
+    async def _trace_of(self, tx: Transaction, user_id: str, row: Row) -> str | None:
+        """The trace of the change that set the time; not that of the reminder before, or a recurring to-do would have one for
+        ever. None where no traces are recorded, and nothing is read."""
+        if not is_tracing():
+            return None
+        events = await self._log.of_subject(tx, user_id, row["id"], after=row["created_position"] - 1)
+        causes = [event.trace for event in events if event.type != TODO_REMINDED and may_ring(event)]
+        return causes[-1] if causes else None
 
     async def _sleep(self, stop: asyncio.Event) -> None:
         """Until the next time, a change, or the longest sleep."""

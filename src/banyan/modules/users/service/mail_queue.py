@@ -22,7 +22,9 @@ from banyan.infra.db.transaction import Database, Transaction
 from banyan.infra.loops import Loop, wait_for
 from banyan.infra.mail.mail import Mail, MailQueueBusy, MailRefused, MailTransport
 from banyan.infra.tasks.backoff import Backoff
+from banyan.infra.telemetry.kept_traces import KeptTraces
 from banyan.infra.telemetry.log import get_logger
+from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock, from_text, now_text, to_text
 from banyan.kernel.errors import BanyanError
 from banyan.modules.users.store import mails
@@ -46,10 +48,12 @@ class MailQueue:
         self._transport = transport
         self._wake = asyncio.Event()
         self._backoff = Backoff()
+        self._traces = KeptTraces()
 
     async def put(self, tx: Transaction, user_id: str, mail: Mail) -> None:
         """Let `mail` be sent once `tx` has committed; then call `wake`."""
         await mails.enqueue(tx, user_id, mail, now_text(self._clock))
+        self._traces.keep(mail.id)
 
     def wake(self) -> None:
         self._wake.set()
@@ -84,13 +88,17 @@ class MailQueue:
 
     async def _send(self, database: Database, leased: Sequence[QueuedMail]) -> None:
         results = await asyncio.gather(
-            *(self._transport.send(queued.mail) for queued in leased), return_exceptions=True
+            *(self._send_one(queued.mail) for queued in leased), return_exceptions=True
         )
         if any(isinstance(result, MailQueueBusy) for result in results):
             self._backoff.refused()
         else:
             self._backoff.taken()
         await database.transact(self._settle, list(zip(leased, results, strict=True)))
+
+    async def _send_one(self, mail: Mail) -> None:
+        continue_trace(self._traces.of(mail.id))
+        await self._transport.send(mail)
 
     async def _settle(self, tx: Transaction, results: list[tuple[QueuedMail, BaseException | None]]) -> None:
         now = self._clock.now()

@@ -9,6 +9,8 @@ from banyan.infra.db.shards import GLOBAL, Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.loops import Loop, wait_for
 from banyan.infra.streams.log import EventLog
+from banyan.infra.telemetry.kept_traces import KeptTraces
+from banyan.infra.telemetry.trace import continue_trace
 from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.events import NewEvent
 from banyan.modules.users.contract import PASSWORD_CHANGED, Account
@@ -53,6 +55,7 @@ class Passwords:
         self._letters = letters
         self._min_length = min_length
         self._requested = asyncio.Event()
+        self._traces = KeptTraces()
 
     async def change(self, user_id: str, *, current: str, new: str, session_id: str) -> None:
         """Set another password; all other sessions end, and a mail tells it.
@@ -104,7 +107,7 @@ class Passwords:
         await self._throttle.admit_login(client.address)
         key = email_key(email)
         await self._throttle.admit_mail("reset", key)
-        await self._shards.transact(GLOBAL, mails.request_reset, key)
+        self._traces.keep(await self._shards.transact(GLOBAL, mails.request_reset, key))
         self._requested.set()
 
     async def reset(self, token: str, new: str, client: Client) -> None:
@@ -147,6 +150,7 @@ class Passwords:
         """Answer some of the waiting requests; returns how many."""
         waiting = await self._shards.read(GLOBAL, mails.reset_requested, REQUESTS_AT_ONCE)
         for request in waiting:
+            continue_trace(self._traces.of(request.id))
             # On one shard today: the request is settled in the transaction that writes the mail.
             await self._shards.transact(GLOBAL, self._answer, request)
         if waiting:

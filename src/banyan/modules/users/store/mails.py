@@ -132,8 +132,11 @@ async def forget_old(tx: Transaction, before: str) -> int:
     return await tx.run(_FORGET_OLD, {"before": before})
 
 
-async def request_reset(tx: Transaction, email_key: str) -> None:
-    await tx.run(_REQUEST_RESET, {"id": new_id(), "email_key": email_key})
+async def request_reset(tx: Transaction, email_key: str) -> str:
+    """Returns the request's id."""
+    made = new_id()
+    await tx.run(_REQUEST_RESET, {"id": made, "email_key": email_key})
+    return made
 
 
 async def reset_requested(tx: Transaction, limit: int) -> list[ResetRequest]:
