@@ -1,49 +1,19 @@
 """Banyan's own fleet, with its real servers: it starts, is scaled and rolled under load, heals, and leaves nothing behind."""
 
-import shutil
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.accounts import Account, register
+from tests.support.accounts import Account
 from tests.support.eventually import eventually
-from tests.support.fleet import FleetDied, RunningFleet, still_running, wait_gone
-from tests.support.programs import missing
+from tests.support.fleet import RunningFleet, still_running, wait_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # What RELIABILITY.md gives a start on a quiet machine is 30 s; here others may work beside it.
 CLIENTS = 4
-
-
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[RunningFleet]:
-    # Not below pytest's folder, which is closed to PostgreSQL's own user.
-    parent = Path(tempfile.mkdtemp(prefix="banyan-whole-fleet-"))
-    parent.chmod(0o755)
-    running = RunningFleet(parent / "data")
-    try:
-        running.start()
-    except FleetDied:
-        if "lacks what a fleet needs" in running.output():
-            missing(running.output())
-        raise
-    yield running
-    running.stop()
-    running.clear()
-    shutil.rmtree(parent)
-
-
-@pytest.fixture(scope="module")
-def account(fleet: RunningFleet) -> Iterator[Account]:
-    made = register(fleet.url)
-    yield made
-    made.client.close()
 
 
 class Load:

@@ -1,10 +1,11 @@
 """One trace from a request to what was delivered because of it, in one process; and what is left unrecorded."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from tests.support.accounts import PASSWORD, unused_email
 from tests.support.eventually import eventually
 from tests.support.server import TEST_SETTINGS, banyan_environment, migrated_data_dir, settings_of
+from tests.support.smtp import SmtpServer
 from tests.support.webhooks import Receiver
 
 from banyan.bootstrap import asgi, build
@@ -42,11 +44,12 @@ class Traced(NamedTuple):
 
 
 @asynccontextmanager
-async def traced(data_dir: Path, share: float = 0.0) -> AsyncIterator[Traced]:
+async def traced(
+    data_dir: Path, share: float = 0.0, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Traced]:
     """The whole application in this process, and what it records."""
-    own = {"BANYAN_OTLP_ENDPOINT": "http://127.0.0.1:9", "BANYAN_TRACE_SAMPLE": str(share)}
-    settings = settings_of(banyan_environment(migrated_data_dir(data_dir), TEST_SETTINGS | own))
-    application = build(settings)
+    own = {**settings, "BANYAN_OTLP_ENDPOINT": "http://127.0.0.1:9", "BANYAN_TRACE_SAMPLE": str(share)}
+    application = build(settings_of(banyan_environment(migrated_data_dir(data_dir), TEST_SETTINGS | own)))
     exporter = InMemorySpanExporter()
     tracer = SdkTracer(SimpleSpanProcessor(exporter), resource("banyan", "development"))
     transport = httpx.ASGITransport(asgi(application))
@@ -168,21 +171,47 @@ async def test_a_head_has_the_route_of_its_get(tmp_path: Path) -> None:
 
 
 async def test_the_mails_of_accounts_belong_to_the_request_that_asked_for_them(tmp_path: Path) -> None:
+    with SmtpServer() as server:
+        async with traced(tmp_path, settings=server.settings) as running:
+            await _asks_for_mails(running, server)
+
+
+async def _asks_for_mails(running: Traced, server: SmtpServer) -> None:
+    person = {"name": "Ada", "email": unused_email(), "password": PASSWORD}
+    for path, body in (("/users/", person), ("/auth/forgot", {"email": person["email"]})):
+        answer = await running.client.post(path, json=body, headers=RECORDED)
+        assert answer.status_code < 300, answer.text
+
+    def sent() -> list[ReadableSpan] | None:
+        found = [span for span in running.spans() if span.name == "deliver mail"]
+        return found if len(found) == 2 else None
+
+    for span in await wait(sent, "both mails are sent"):
+        assert span.kind == SpanKind.CLIENT
+        assert span.parent is not None
+        assert span.parent.span_id in {one.context.span_id for one in running.spans() if one.context}
+        assert person["email"] not in span.to_json()
+    assert [mail["To"] for mail in server.mails] == [person["email"]] * 2
+
+
+async def test_each_event_of_a_batch_belongs_to_its_own_request(tmp_path: Path) -> None:
+    own = [f"{number:032x}" for number in range(1, 4)]
     async with traced(tmp_path) as running:
-        person = {"name": "Ada", "email": unused_email(), "password": PASSWORD}
-        for path, body in (("/users/", person), ("/auth/forgot", {"email": person["email"]})):
-            answer = await running.client.post(path, json=body, headers=RECORDED)
-            assert answer.status_code < 300, answer.text
+        user_id = await register(running.client)
 
-        def sent() -> list[ReadableSpan] | None:
-            found = [span for span in running.spans() if span.name == "deliver mail"]
-            return found if len(found) == 2 else None
+        async def ask(trace_id: str, path: str, body: dict[str, str]) -> None:
+            headers = {"traceparent": f"00-{trace_id}-{CALLER}-01"}
+            assert (await running.client.post(path, json=body, headers=headers)).status_code < 300
 
-        for span in await wait(sent, "both mails are sent"):
-            assert span.kind == SpanKind.CLIENT
-            assert span.parent is not None
-            assert span.parent.span_id in {one.context.span_id for one in running.spans() if one.context}
-            assert person["email"] not in span.to_json()
+        for path, body in (("/todos", {"title": "Water"}), (f"/notify/{user_id}", {"message": "Hello"})):
+            await asyncio.gather(*(ask(trace_id, path, body) for trace_id in own))
+        for trace_id in own:
+
+            def told(trace_id: str = trace_id) -> bool | None:
+                names = [span.name for span in running.spans(of=trace_id)]
+                return (names.count("send todos"), names.count("send notifications")) == (1, 1) or None
+
+            await wait(told, "each is sent in its trace")
 
 
 async def test_a_reminder_belongs_to_the_change_that_set_its_time(tmp_path: Path) -> None:
@@ -223,6 +252,12 @@ def test_what_is_raised_inside_marks_a_span_by_its_type_alone() -> None:
     assert span.attributes["error.type"] == "ValueError"
     assert not span.status.is_ok
     assert "ada@" not in span.to_json()
+
+
+def test_what_comes_after_a_message_does_not_belong_to_its_trace() -> None:
+    with trace.span_of(RECORDED["traceparent"], "process users", "consumer"):
+        assert trace.current_traceparent() == RECORDED["traceparent"]
+    assert trace.current_traceparent() is None
 
 
 def test_another_service_is_told_of_what_is_not_recorded() -> None:

@@ -117,12 +117,20 @@ def span(
     return _recorded(_tracer, name, kind, attributes or {}, _current.get())
 
 
+@contextmanager
 def span_of(
     traceparent: str | None, name: str, kind: Kind, attributes: Mapping[str, Value] | None = None
-) -> AbstractContextManager[Span | None]:
-    """As `span`, for work that a message brought about: it belongs to the message's trace, recorded or not."""
-    continue_trace(traceparent)
-    return span(name, kind, attributes)
+) -> Iterator[Span | None]:
+    """As `span`, for work that a message brought about: it belongs to the message's trace, recorded or not.
+
+    What comes after it does not: whoever reads messages goes on in the same task.
+    """
+    before = _current.set(valid_traceparent(traceparent))
+    try:
+        with span(name, kind, attributes) as made:
+            yield made
+    finally:
+        _current.reset(before)
 
 
 def begin(

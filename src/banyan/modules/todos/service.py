@@ -11,6 +11,7 @@ from banyan.infra.db.idempotency import IdempotentRequest, StoredAnswer, find_an
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.streams.log import Append, EventLog
+from banyan.infra.telemetry.trace import current_traceparent
 from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.errors import FieldError
 from banyan.kernel.events import Event, NewEvent
@@ -33,11 +34,15 @@ from banyan.modules.todos.model import (
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a user, in one of their sessions. base_url: where they see us, for the `url` of a to-do."""
+    """Who acts: a user, in one of their sessions. base_url: where they see us, for the `url` of a to-do.
+
+    trace: the request's, which a batch of many creations does not know.
+    """
 
     user_id: str
     session_id: str
     base_url: str
+    trace: str | None = field(default_factory=current_traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ class TodoService:
         if not new:
             return
         appends = [
-            Append(actor.user_id, [NewEvent(TODO_CREATED, todo["id"], todo)], actor.session_id)
+            Append(actor.user_id, [NewEvent(TODO_CREATED, todo["id"], todo)], actor.session_id, actor.trace)
             for actor, todo in new
         ]
         positions = await self._log.append_many(tx, appends)
