@@ -5,8 +5,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from banyan.cli.problems import USAGE, CliError
+from banyan.infra.hidden_imports import hidden
 
 if TYPE_CHECKING:
     import socket
@@ -355,23 +356,6 @@ def _listen(settings: "Settings", count: int) -> "list[socket.socket]":
             "Give an address of this machine with --host or BANYAN_HOST.",
             exit_code=USAGE,
         ) from error
-
-
-@contextmanager
-def hidden(package: str) -> Iterator[None]:
-    """Let a package seem not to be installed, to importers that can do without it.
-
-    structlog draws tracebacks with rich where there is rich. A server neither needs that (with the values of local
-    variables, it would log what nobody should read) nor the fifth of a second that it takes to import.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment] # what the import system takes for "not there"
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def leave(_signal: int, _frame: FrameType | None) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from banyan.cli.serving import DataDir, Host, Port, hidden, leave, listen, override
+from banyan.cli.serving import DataDir, Host, Port, leave, listen, override
+from banyan.infra.hidden_imports import hidden
 
 EPILOG = """
 [bold]Examples[/bold]
