@@ -106,7 +106,7 @@ def build(settings: Settings, target_name: str = "all", clock: Clock | None = No
     loops += [loop for kept in positions.values() for loop in kept.loops()]
     loops += [foreign.loop() for foreign in foreign_commits]
     loops += [wake.loop() for told in wakes for wake in told]
-    loops += [Loop("relay", relay.run) for relay in relays]
+    loops += [Loop("relay", relay.run, relay.turn) for relay in relays]
     loops += delivered.loops
     loops += [retry_loop(runners)] if runners else []
     loops += [housekeeping_loop(shards, clock) for shards in distinct] if modules else []

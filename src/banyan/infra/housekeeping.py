@@ -18,10 +18,13 @@ def retry_loop(runners: Sequence[ConsumerRunner]) -> Loop:
 
     async def run(stop: asyncio.Event) -> None:
         while not stop.is_set():
-            tried = sum([await runner.retry_due() for runner in runners])
+            tried = await turn()
             await wait_for(stop, RETRY_LOOK_SECONDS if tried else RETRY_LOOK_SECONDS * 5)
 
-    return Loop("retries", run)
+    async def turn() -> int:
+        return sum([await runner.retry_due() for runner in runners])
+
+    return Loop("retries", run, turn)
 
 
 def housekeeping_loop(shards: Shards, clock: Clock) -> Loop:
@@ -29,8 +32,12 @@ def housekeeping_loop(shards: Shards, clock: Clock) -> Loop:
 
     async def run(stop: asyncio.Event) -> None:
         while not stop.is_set():
-            for name in shards.names():
-                await shards.named(name).transact(forget_old, clock)
+            await turn()
             await wait_for(stop, HOUSEKEEPING_SECONDS)
 
-    return Loop("housekeeping", run)
+    async def turn() -> int:
+        for name in shards.names():
+            await shards.named(name).transact(forget_old, clock)
+        return 0
+
+    return Loop("housekeeping", run, turn)

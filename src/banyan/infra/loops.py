@@ -19,10 +19,13 @@ class Loop:
     """A piece of work that goes on until it is told to stop.
 
     run: returns soon after `stop` is set. When it raises it is started again, later each time.
+    turn: the same work for a process that does not stay (turns.py): a bounded piece of what is due now. Returns how much
+    that was, 0 when nothing was left. None for what matters only to a process that stays.
     """
 
     name: str
     run: Callable[[asyncio.Event], Awaitable[None]]
+    turn: Callable[[], Awaitable[int]] | None = None
 
 
 class LoopRunner:

@@ -20,7 +20,7 @@ LOCK_TIMEOUT = "2s"
 
 def current_revision(url: str) -> str | None:
     """The revision of a database; None before the first migration. Raises Unavailable."""
-    return asyncio.run(_current_revision(url))
+    return asyncio.run(revision_of(url))
 
 
 def run_alone(url: str, migrate: Callable[[Connection], None]) -> None:
@@ -28,7 +28,8 @@ def run_alone(url: str, migrate: Callable[[Connection], None]) -> None:
     asyncio.run(_run_alone(url, migrate))
 
 
-async def _current_revision(url: str) -> str | None:
+async def revision_of(url: str) -> str | None:
+    """`current_revision`, for a coroutine."""
     connection = await _connect(url)
     try:
         return await connection.fetchval("SELECT version_num FROM alembic_version")

@@ -46,6 +46,8 @@ STAND_BY_SECONDS = 1.0
 DOUBT_SECONDS = 0.25
 # Some transaction that is under way holds the next events back: it ends soon, and nothing may tell us when.
 UNSETTLED_LOOK_SECONDS = 0.02
+# A relay that does not stay waits so long for such transactions; what is still held back then waits for its next turn.
+UNSETTLED_TURN_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
 
@@ -121,6 +123,19 @@ class Relay:
             if name not in self._standing_by or await self._takes_over(name):
                 published += await self._publish(name)
         return published
+
+    async def turn(self) -> int:
+        """`publish_waiting` for a process that does not stay: it waits a moment for events that are not settled yet."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + UNSETTLED_TURN_SECONDS
+        while True:
+            published = await self.publish_waiting()
+            held_back = any(
+                settled.is_behind for name, settled in self._settled.items() if name not in self._standing_by
+            )
+            if published or not held_back or clock() > deadline:
+                return published
+            await asyncio.sleep(UNSETTLED_LOOK_SECONDS)
 
     async def _publish(self, name: str) -> int:
         database = self._shards.named(name)

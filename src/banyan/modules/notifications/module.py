@@ -53,7 +53,7 @@ def build(infra: Capabilities, *, users: Users) -> Module:
     )
     if infra.tasks is None:
         direct = DeliveryLoop(infra.shards, infra.clock, by_name(channels), targets, settling, log)
-        loop, wake = Loop("deliveries", direct.run), direct.wake
+        loop, wake = Loop("deliveries", direct.run, direct.deliver_due), direct.wake
     else:
         handover = DeliveryHandover(infra.shards, infra.clock, infra.tasks, log)
         loop, wake = handover.loop(), handover.wake

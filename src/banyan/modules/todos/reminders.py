@@ -49,6 +49,9 @@ class Reminders(ReminderLoop):
         self._log = log
         self._clock = clock
 
+    def loop(self) -> Loop:
+        return Loop("reminders", self.run, self.tell_due)
+
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._changed.clear()

@@ -66,7 +66,7 @@ class MailQueue:
                 if await self.send_due() == 0:
                     await wait_for(self._wake, await self._pause(), stop=stop)
 
-        return Loop("mail", run)
+        return Loop("mail", run, self.send_due)
 
     async def send_due(self) -> int:
         """Try a batch of the mails that are due; returns how many were tried."""

@@ -144,7 +144,7 @@ class Passwords:
                 if await self.answer_requests() == 0:
                     await wait_for(self._requested, LOOK_SECONDS, stop=stop)
 
-        return Loop("password-resets", run)
+        return Loop("password-resets", run, self.answer_requests)
 
     async def answer_requests(self) -> int:
         """Answer some of the waiting requests; returns how many."""

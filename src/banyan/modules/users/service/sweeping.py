@@ -28,7 +28,11 @@ class Sweeper:
             while not await wait_for(stop, SWEEP_SECONDS):
                 await self.sweep()
 
-        return Loop("users-sweep", run)
+        async def turn() -> int:
+            await self.sweep()
+            return 0
+
+        return Loop("users-sweep", run, turn)
 
     async def sweep(self) -> None:
         for name in self._shards.names():
