@@ -41,6 +41,7 @@ PLANTS = [
     Plant("mail", "modules/users/service/accounts.py", "import aiosmtplib"),
     Plant("yaml", "fleet/servers/envoy.py", "import yaml"),
     Plant("envoy", "gateway/check.py", "import envoy"),
+    Plant("lambda", "aws_lambda/scheduled.py", "import mangum"),
     Plant("traces", "infra/telemetry/trace.py", "import opentelemetry.trace"),
     Plant("rabbitmq", "modules/users/service/mail_queue.py", "import aio_pika"),
 ]
