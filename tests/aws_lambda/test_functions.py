@@ -1,5 +1,6 @@
 """Banyan on AWS Lambda: the real runtime client runs the handlers, against a runtime API and a PostgreSQL server of the test's."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.support.accounts import PASSWORD, unused_email
 from tests.support.eventually import eventually
@@ -223,16 +225,35 @@ def test_a_database_that_is_away_is_a_problem_document_until_it_is_back(tmp_path
         assert function.request("GET", "/readyz").status == 200
 
 
-def test_it_closes_its_connections_when_the_environment_ends(tmp_path: Path) -> None:
+async def test_it_closes_its_connections_when_the_environment_ends(tmp_path: Path) -> None:
     database = migrated_postgres_url()
+    heard = asyncio.Event()
+    listening = await asyncpg.connect(database)
+    await listening.add_listener("banyan_events", lambda *_: heard.set())
     with LambdaFunction("handler", tmp_path, {"BANYAN_DATABASE_URL": database}) as function:
-        registered(function)
-        assert 1 <= connections_of(database) <= 2
+        await asyncio.to_thread(registered, function)
+        assert not heard.is_set()
         assert function.process is not None
         function.process.send_signal(signal.SIGTERM)
-        assert function.process.wait(10) == 0
+        assert await asyncio.to_thread(function.process.wait, 10) == 0
+        # Other processes on the database need not look for what this one committed: closing, it tells them.
+        await asyncio.wait_for(heard.wait(), 10)
+        await listening.close()
         eventually(lambda: connections_of(database) == 0 or None, "no connection is left")
         assert "Traceback" not in function.log_text()
+
+
+@pytest.mark.parametrize(
+    ("function", "settings", "size"),
+    [("handler", {}, 2), ("handler", {"BANYAN_DATABASE_POOL_SIZE": "5"}, 5), ("relay", {}, 20)],
+)
+def test_an_environment_that_serves_one_request_at_a_time_needs_few_connections(
+    monkeypatch: pytest.MonkeyPatch, function: str, settings: dict[str, str], size: int
+) -> None:
+    usable = {"BANYAN_SECRET_KEY": SECRET, "BANYAN_DATABASE_URL": "postgresql://somewhere/banyan", **NO_MAIL}
+    for name, value in {**usable, **settings}.items():
+        monkeypatch.setenv(name, value)
+    assert lambda_settings(function).database_pool_size == size
 
 
 def test_the_database_is_migrated_by_a_function(tmp_path: Path) -> None:

@@ -158,8 +158,9 @@ class LambdaFunction:
         """What the handler returns. seconds: the function's time-out. Raises FunctionFailed."""
         invocation = _Invocation(event if event is not None else {}, seconds)
         self._api.waiting.put(invocation)
-        if not invocation.done.wait(seconds + 5):
-            raise FunctionFailed(f"no answer after {seconds + 5:g} s\n{self.log_text()}")
+        # As Lambda: whoever is not done by then has failed, and his environment ends.
+        if not invocation.done.wait(seconds):
+            raise FunctionFailed(f"Task timed out after {seconds:g} seconds\n{self.log_text()}")
         if invocation.error is not None:
             raise FunctionFailed(f"{invocation.error['errorType']}: {invocation.error['errorMessage']}")
         return invocation.result
