@@ -69,6 +69,8 @@ class _RuntimeApi(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # An answer is its head, and then its body: the second would wait for the client to confirm the first.
+    disable_nagle_algorithm = True
     server: _RuntimeApi  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
