@@ -25,7 +25,8 @@ from tests.support.server import migrated_postgres_url
 from banyan.infra.bus.kafka.broadcast import KafkaBroadcast
 from banyan.infra.bus.kafka.bus import KafkaBus
 from banyan.infra.bus.kafka.consumers import KafkaConsumers
-from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import PoolSettings
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
 from banyan.infra.loops import Loop, LoopRunner

@@ -17,7 +17,8 @@ from tests.support.server import migrated_data_dir, migrated_postgres_url
 from banyan.infra.bus.protocol import Bus
 from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.db.errors import UniqueViolation
-from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import PoolSettings
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
 from banyan.infra.db.tables import upsert

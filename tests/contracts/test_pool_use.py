@@ -9,7 +9,8 @@ import httpx
 import pytest
 from tests.support.server import RunningServer, migrated_postgres_url
 
-from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import PoolSettings
 from banyan.infra.db.scratch import scratch_database
 from banyan.kernel.errors import Unavailable
 

@@ -12,7 +12,8 @@ from tests.support.databases import opened_shards
 from tests.support.server import migrated_postgres_url
 from tests.support.valkey import new_valkey, url_of
 
-from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import PoolSettings
 from banyan.infra.db.shards import Shards
 from banyan.infra.loops import LoopRunner
 from banyan.infra.redis.positions import RedisPositions

@@ -15,7 +15,8 @@ from tests.support.server import migrated_postgres_url
 
 from banyan.infra.bus.protocol import Bus
 from banyan.infra.db import postgres_wake
-from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import PoolSettings
 from banyan.infra.db.postgres_wake import PostgresWake
 from banyan.infra.db.shards import Shards
 from banyan.infra.loops import Loop, LoopRunner

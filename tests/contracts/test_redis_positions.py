@@ -17,7 +17,8 @@ from tests.support.server import migrated_postgres_url
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.valkey import new_valkey, port_of, url_of
 
-from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import PoolSettings
 from banyan.infra.db.shards import Shards
 from banyan.infra.redis import positions as module
 from banyan.infra.redis.positions import RedisPositions, SharedPositions

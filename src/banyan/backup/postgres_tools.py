@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from banyan.backup.errors import BackupError
-from banyan.infra.db.postgres import open_connection, translated
+from banyan.infra.db.postgres_pool import open_connection, translated
 
 PACKAGES = Path("/usr/lib/postgresql")
 DUMPING = "dumping contents of table"

@@ -146,7 +146,8 @@ def open_database(settings: Settings, place: Path | str) -> Database:
     if isinstance(place, Path):
         return SqliteDatabase(place, readers=settings.database_readers)
     # Imported here: its driver is an extra.
-    from banyan.infra.db.postgres import PoolSettings, PostgresDatabase
+    from banyan.infra.db.postgres import PostgresDatabase
+    from banyan.infra.db.postgres_pool import PoolSettings
 
     pool = PoolSettings(
         size=settings.database_pool_size,

@@ -15,7 +15,7 @@ OLDEST = (13,)
 
 async def look(url: str) -> AsyncIterator[Finding]:
     # Imported here: its driver is an extra.
-    from banyan.infra.db.postgres import open_connection, translated
+    from banyan.infra.db.postgres_pool import open_connection, translated
 
     label = database_label(url)
     try:

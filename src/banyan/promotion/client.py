@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from banyan.infra.db.data_lock import DataDirBusy, DataLock
-from banyan.infra.db.postgres import process_name
+from banyan.infra.db.postgres_pool import process_name
 from banyan.kernel.errors import BanyanError
 from banyan.promotion import cut_over
 from banyan.promotion.control import LOCK_NAME, abandon_what_was_left, socket_path

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.types import Integer
 
 from banyan.infra.db.errors import UniqueViolation
-from banyan.infra.db.postgres import open_connection, translated
+from banyan.infra.db.postgres_pool import open_connection, translated
 from banyan.promotion.moved_tables import Key, MovedTable, Row
 from banyan.promotion.sides import Changes
 

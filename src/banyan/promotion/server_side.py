@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
 from banyan.bootstrap import open_database
-from banyan.infra.db.postgres import PostgresDatabase, process_name
+from banyan.infra.db.postgres import PostgresDatabase
+from banyan.infra.db.postgres_pool import process_name
 from banyan.infra.db.promotion_record import read_address
 from banyan.infra.db.switchable import SwitchableDatabase
 from banyan.infra.db.transaction import Database, Transaction

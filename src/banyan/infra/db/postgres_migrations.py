@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from banyan.infra.db.postgres import translate
+from banyan.infra.db.postgres_pool import translate
 
 CONNECT_TIMEOUT_SECONDS = 5
 # Any number that nobody else of the same database uses.

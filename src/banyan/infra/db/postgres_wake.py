@@ -151,7 +151,7 @@ class PostgresWake:
 
 def _translated() -> Any:
     # Imported here: its driver is an extra, which is there once such a database is.
-    from banyan.infra.db.postgres import translated
+    from banyan.infra.db.postgres_pool import translated
 
     return translated()
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
-from banyan.infra.db.postgres import open_connection, translated
+from banyan.infra.db.postgres_pool import open_connection, translated
 
 
 @asynccontextmanager
