@@ -4,11 +4,13 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
 Mode = Literal["pass", "refuse", "swallow"]
+Piece = Literal["request", "answer"]
 
 
 class TcpProxy:
@@ -25,6 +27,7 @@ class TcpProxy:
         self.port: int = self._socket.getsockname()[1]
         self._mode: Mode = "pass"
         self._delay = 0.0
+        self._lost: Piece | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -43,12 +46,30 @@ class TcpProxy:
     def set(self, mode: Mode, *, delay: float = 0.0) -> None:
         """Returns when it is so."""
 
-        async def change() -> None:
+        def change() -> None:
             self._mode, self._delay = mode, delay
             if mode == "refuse":
                 self._end_all()
 
-        asyncio.run_coroutine_threadsafe(change(), self._loop).result()
+        self._do(change)
+
+    def lose_next(self, piece: Piece) -> None:
+        """End the connection on which the next request or answer comes, in place of passing that on."""
+
+        def change() -> None:
+            self._lost = piece
+
+        self._do(change)
+
+    def end_all(self) -> None:
+        """End every connection that is open. What the servers have begun, they do not hear of it before they answer."""
+        self._do(self._end_all)
+
+    def _do(self, change: Callable[[], None]) -> None:
+        async def done() -> None:
+            change()
+
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -79,14 +100,19 @@ class TcpProxy:
             writer.transport.abort()
             return
         self._open |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await asyncio.gather(
+            self._pump("request", reader, far_writer), self._pump("answer", far_reader, writer)
+        )
         self._open -= {writer, far_writer}
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, piece_is: Piece, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while piece := await source.read(65536):
                 if self._mode == "swallow":
                     continue
+                if self._lost == piece_is:
+                    self._lost = None
+                    break
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 sink.write(piece)

@@ -1,6 +1,6 @@
 """What a database may refuse."""
 
-from banyan.kernel.errors import Conflict
+from banyan.kernel.errors import Conflict, Unavailable
 
 
 class UniqueViolation(Conflict):
@@ -12,3 +12,10 @@ class UniqueViolation(Conflict):
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint=constraint)
         self.constraint = constraint
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke while the unit was being committed: it is done, or not, or will be in a moment.
+
+    Who can find out may ask; to everybody else it is one more thing that does not answer.
+    """

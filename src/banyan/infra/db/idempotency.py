@@ -6,9 +6,11 @@ Source: IETF draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic_core import to_json
 from sqlalchemy import (
     Column,
     Index,
@@ -23,8 +25,8 @@ from sqlalchemy import (
     select,
 )
 
-from banyan.infra.db.tables import Id, Instant, metadata
-from banyan.infra.db.transaction import Transaction
+from banyan.infra.db.tables import Id, Instant, batch, batch_of_keys, metadata
+from banyan.infra.db.transaction import Row, Transaction
 from banyan.kernel.clock import Clock, now_text, to_text
 from banyan.kernel.errors import FieldError, InvalidInput
 
@@ -52,6 +54,14 @@ _FIND = select(idempotency_keys).where(
 _STORE = insert(idempotency_keys).values(
     {column.name: bindparam(column.name) for column in idempotency_keys.columns}
 )
+_wanted = batch_of_keys("wanted", idempotency_keys.c.user_id, idempotency_keys.c.key)
+_FIND_MANY = select(idempotency_keys).join(
+    _wanted, (idempotency_keys.c.user_id == _wanted.c.user_id) & (idempotency_keys.c.key == _wanted.c.key)
+)
+STORE_MANY = insert(idempotency_keys).from_select(
+    [column.name for column in idempotency_keys.columns], batch("answers", *idempotency_keys.columns)
+)
+"""Insert the `answers` that `as_batch` makes."""
 _FORGET = delete(idempotency_keys).where(idempotency_keys.c.created_at < bindparam("before"))
 
 
@@ -99,7 +109,27 @@ async def find_answer(tx: Transaction, request: IdempotentRequest) -> StoredAnsw
         return None
     if row["fingerprint"] != request.fingerprint:
         raise IdempotencyKeyReused()
-    return StoredAnswer(row["status"], row["body"], row["location"], row["etag"])
+    return _answer_of(row)
+
+
+async def find_answers(
+    tx: Transaction, requests: Sequence[IdempotentRequest]
+) -> list[StoredAnswer | IdempotencyKeyReused | None]:
+    """What `find_answer` returns or raises for each of them, in their order."""
+    if not requests:
+        return []
+    wanted = to_json([[request.user_id, request.key] for request in requests]).decode()
+    rows = {(row["user_id"], row["key"]): row for row in await tx.all(_FIND_MANY, {"wanted": wanted})}
+    found: list[StoredAnswer | IdempotencyKeyReused | None] = []
+    for request in requests:
+        row = rows.get((request.user_id, request.key))
+        if row is None:
+            found.append(None)
+        elif row["fingerprint"] != request.fingerprint:
+            found.append(IdempotencyKeyReused())
+        else:
+            found.append(_answer_of(row))
+    return found
 
 
 async def store_answer(
@@ -119,6 +149,37 @@ async def store_answer(
             "created_at": now_text(clock),
         },
     )
+
+
+def as_batch(answers: Sequence[tuple[IdempotentRequest, StoredAnswer]], clock: Clock) -> str:
+    """The rows of STORE_MANY. Bodies have to be UTF-8."""
+    now = now_text(clock)
+    rows = [
+        [
+            request.user_id,
+            request.key,
+            request.fingerprint,
+            answer.status,
+            answer.location,
+            answer.etag,
+            answer.body.decode(),
+            now,
+        ]
+        for request, answer in answers
+    ]
+    return to_json(rows).decode()
+
+
+async def store_answers(
+    tx: Transaction, answers: Sequence[tuple[IdempotentRequest, StoredAnswer]], clock: Clock
+) -> None:
+    """Remember answers whose bodies are UTF-8, in one statement, in the transaction of their effects."""
+    if answers:
+        await tx.run(STORE_MANY, {"answers": as_batch(answers, clock)})
+
+
+def _answer_of(row: Row) -> StoredAnswer:
+    return StoredAnswer(row["status"], row["body"], row["location"], row["etag"])
 
 
 async def forget_old(tx: Transaction, clock: Clock) -> int:

@@ -5,7 +5,7 @@ JSON columns are text in every database, so that a value comes out exactly as it
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, TableValuedAlias, Text, literal_column
+from sqlalchemy import ColumnElement, LargeBinary, String, TableValuedAlias, Text, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -33,7 +33,7 @@ def json_rows(array: ColumnElement[str], name: str) -> TableValuedAlias:
 
 
 def json_item(row: ColumnElement[Any], index: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    """The item of a row at `index`, as this type."""
+    """The item of a row at `index`, as this type; bytes are given as the text that they are in UTF-8."""
     return _Item(row, literal_column(str(index)), type_)
 
 
@@ -129,7 +129,8 @@ def _has_items_postgresql(element: _HasItems, compiler: SQLCompiler, **options: 
 @compiles(_Item)
 def _item(element: _Item, compiler: SQLCompiler, **options: Any) -> str:
     row, index = (compiler.process(part, **options) for part in element.clauses)
-    return f"json_extract({row}, '$[{index}]')"
+    item = f"json_extract({row}, '$[{index}]')"
+    return f"CAST({item} AS BLOB)" if isinstance(element.type, LargeBinary) else item
 
 
 @compiles(_Item, "postgresql")
@@ -138,4 +139,6 @@ def _item_postgresql(element: _Item, compiler: SQLCompiler, **options: Any) -> s
     if isinstance(element.type, String):
         # As it is: a cast to VARCHAR(n) would cut what is too long, where storing it must fail.
         return f"({row} ->> {index})"
+    if isinstance(element.type, LargeBinary):
+        return f"convert_to({row} ->> {index}, 'UTF8')"
     return f"CAST({row} ->> {index} AS {compiler.dialect.type_compiler_instance.process(element.type)})"

@@ -4,6 +4,8 @@ REPEATABLE READ, not READ COMMITTED: a unit reads, decides and writes, and what 
 Two units that write the same row (two changes of one stream always do) cannot both commit; the second is run again.
 See docs/decisions/0011-postgresql-repeatable-read.md.
 
+A unit that is one statement (`in_one_statement`) needs neither: what it writes depends on nothing that it has read before.
+
 The connections are in postgres_pool.py, and how a unit is run on one in postgres_units.py.
 """
 
@@ -18,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
-from banyan.infra.db.errors import UniqueViolation
+from banyan.infra.db.errors import OutcomeUnknown, UniqueViolation
 from banyan.infra.db.pool_use import PoolUse
 from banyan.infra.db.postgres_pool import (
     CONFLICTS,
@@ -43,8 +45,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 12
+# Connections for units of one statement: few, because each of these holds what many callers want.
+WRITERS = 2
 FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.1
+MORE_THAN_ONE = "a unit that was marked in_one_statement asked for a second one"
+CUT_AT_COMMIT = "The connection to the database broke as this was being stored; look whether it is there, or send it again."
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
@@ -66,6 +72,8 @@ class PostgresDatabase:
         self._url = url
         self._settings = pool or PoolSettings()
         self._pool = PostgresPool(url, self._settings)
+        # On these a statement may write without a BEGIN that says so.
+        self._writers = PostgresPool(url, replace(self._settings, size=WRITERS), writing=True)
         self._statements = StatementCache(_DIALECT)
         self._closing = False
         self._on_commit: OnCommit = lambda _events: None
@@ -107,9 +115,13 @@ class PostgresDatabase:
         self._on_commit = on_commit
         self._closing = False
         await self._pool.open()
+        await self._writers.open()
 
     async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._accept(self._transact(lambda tx: cast(Any, work)(tx, *args, **kwargs)))
+        one_statement = getattr(work, "one_statement", False)
+        return await self._accept(
+            self._transact(lambda tx: cast(Any, work)(tx, *args, **kwargs), one_statement=one_statement)
+        )
 
     async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._accept(self._read(work, lambda tx: cast(Any, work)(tx, *args, **kwargs)))
@@ -118,9 +130,9 @@ class PostgresDatabase:
         """Open every connection of the pool, so that a rush does not find it cold. Raises Unavailable."""
         await self._pool.warm()
 
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """See PostgresPool.connection."""
-        return self._pool.connection()
+    def connection(self, *, writing: bool = False) -> AbstractAsyncContextManager[Connection]:
+        """See PostgresPool.connection. writing: one on which a statement alone may write."""
+        return (self._writers if writing else self._pool).connection()
 
     async def drain(self) -> None:
         if self._units:
@@ -132,6 +144,7 @@ class PostgresDatabase:
         self._closing = True
         await self.drain()
         await self._pool.close()
+        await self._writers.close()
 
     async def _accept(self, unit: Coroutine[Any, Any, T]) -> T:
         if not self._pool.is_open or self._closing:
@@ -143,8 +156,10 @@ class PostgresDatabase:
         # A caller that goes away does not undo what is already on its way, nor break a connection that others use next.
         return await asyncio.shield(task)
 
-    async def _transact(self, make: Callable[[PostgresTransaction], Coroutine[Any, Any, T]]) -> T:
-        attempt = _Attempt(self, make)
+    async def _transact(
+        self, make: Callable[[PostgresTransaction], Coroutine[Any, Any, T]], *, one_statement: bool
+    ) -> T:
+        attempt = _Attempt(self, make, one_statement=one_statement)
         try:
             result, settled = await attempt.once()
         except _Again:
@@ -200,9 +215,13 @@ class _Attempt:
         self,
         database: PostgresDatabase,
         make: Callable[[PostgresTransaction], Coroutine[Any, Any, Any]],
+        *,
+        one_statement: bool,
     ) -> None:
         self._database = database
         self._make = make
+        self._one_statement = one_statement
+        self._committing = False
         self._lost = 0
         self._unique = 0
 
@@ -211,34 +230,47 @@ class _Attempt:
 
         Raises _Again when the unit should be run again, else what is to be told to the caller.
         """
-        committing = False
         tx = PostgresTransaction(self._database.statements)
+        self._committing = False
         try:
-            async with self._database.connection() as connection:
-                await run_bare(connection, BEGIN)
-                try:
-                    result = await drive(self._make(tx), connection)
-                except BaseException:
-                    await roll_back(connection)
-                    raise
-                committing = True
-                await run_bare(connection, "COMMIT")
+            async with self._database.connection(writing=self._one_statement) as connection:
+                if self._one_statement:
+                    self._committing = True
+                    result = await drive(self._make(tx), connection, most_calls=1)
+                else:
+                    result = await self._in_transaction(tx, connection)
+        except TooManyCalls:
+            raise RuntimeError(MORE_THAN_ONE) from None
         except CONFLICTS as error:
             raise _Again() from error
         except UniqueViolation as error:
             # The key may have been taken after our snapshot: then the unit would have found it, had it begun later.
             self._unique += 1
-            if self._unique > 1:
+            if self._unique > 1 or self._one_statement:
                 raise
             raise _Again() from error
         except PASSING as error:
             self._lost += 1
-            # Lost while committing, it may be done or not: only who asked can find out.
-            if committing or self._lost > 1 or not may_be_repeated(error):
+            if not may_be_repeated(error):
+                raise translate(error) from error
+            if self._committing:
+                raise OutcomeUnknown(CUT_AT_COMMIT) from error
+            if self._lost > 1:
                 raise translate(error) from error
             raise _Again() from error
         fault_point("after-commit")
         return result, self._database.committed(tx.appended)
+
+    async def _in_transaction(self, tx: PostgresTransaction, connection: Connection) -> Any:
+        await run_bare(connection, BEGIN)
+        try:
+            result = await drive(self._make(tx), connection)
+        except BaseException:
+            await roll_back(connection)
+            raise
+        self._committing = True
+        await run_bare(connection, "COMMIT")
+        return result
 
 
 async def _snapshot(

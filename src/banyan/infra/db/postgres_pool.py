@@ -75,11 +75,15 @@ def process_name(pid: int) -> str:
 
 
 class PostgresPool:
-    """Connections to one database, made when they are needed, closed when they have been idle for long."""
+    """Connections to one database, made when they are needed, closed when they have been idle for long.
 
-    def __init__(self, url: str, settings: PoolSettings) -> None:
+    writing: whether a statement may write without a transaction that was begun for that. Such a pool opens none at first.
+    """
+
+    def __init__(self, url: str, settings: PoolSettings, *, writing: bool = False) -> None:
         self._url = url
         self._settings = settings
+        self._writing = writing
         self._slots = asyncio.Semaphore(settings.size)
         self._pool: Any = None
         self.use = PoolUse(settings.size)
@@ -91,7 +95,7 @@ class PostgresPool:
     async def open(self) -> None:
         """Raises Unavailable when the server cannot be reached."""
         try:
-            self._pool = await _open_pool(self._url, self._settings)
+            self._pool = await _open_pool(self._url, self._settings, writing=self._writing)
         except PASSING as error:
             raise translate(error) from error
 
@@ -162,11 +166,11 @@ def may_be_repeated(error: BaseException) -> bool:
     return isinstance(error, LOST) and not isinstance(error, TimeoutError)
 
 
-async def _open_pool(url: str, settings: PoolSettings) -> Any:
+async def _open_pool(url: str, settings: PoolSettings, *, writing: bool) -> Any:
     time = milliseconds(settings.statement_timeout)
     return await asyncpg.create_pool(
         url,
-        min_size=1,
+        min_size=0 if writing else 1,
         max_size=settings.size,
         max_inactive_connection_lifetime=settings.idle_timeout.total_seconds(),
         timeout=settings.connect_timeout.total_seconds(),
@@ -175,7 +179,7 @@ async def _open_pool(url: str, settings: PoolSettings) -> Any:
         reset=_nothing_to_reset,
         server_settings={
             "application_name": settings.application_name,
-            "default_transaction_read_only": "on",
+            "default_transaction_read_only": "off" if writing else "on",
             "statement_timeout": time,
             "lock_timeout": time,
             "idle_in_transaction_session_timeout": time,

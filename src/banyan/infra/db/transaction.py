@@ -60,6 +60,21 @@ class Transaction(Protocol):
     async def run_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None: ...
 
 
+Unit = TypeVar("Unit", bound=Callable[..., Any])
+
+
+def in_one_statement(work: Unit) -> Unit:
+    """Mark a unit of work that runs a single statement where statements fold: that needs no BEGIN and no COMMIT.
+
+    It sees what is committed when the statement begins, and rows that it changes as they are then. It is not repeated
+    when a row was there already: its UniqueViolation comes out. Where statements do not fold it may run many.
+
+    The end of the statement is its commit, so a connection that breaks meanwhile is always OutcomeUnknown.
+    """
+    work.one_statement = True  # type: ignore[attr-defined]
+    return work
+
+
 Work = Callable[Concatenate[Transaction, P], Awaitable[T]]
 """A unit of work. It may await its own transaction and nothing else (no network inside a transaction), and it may run
 more than once: only the run that is committed counts, so it changes nothing outside the transaction."""
@@ -110,7 +125,8 @@ class Database(Protocol):
 
         When `work` raises, its changes alone are undone and the error comes out here.
         Raises Unavailable when the queue is full or the database does not answer, StorageFull when the disk is; also
-        when it is committed and nobody can make sure that other processes know (see Shards.settle_with).
+        when it is committed and nobody can make sure that other processes know (see Shards.settle_with). Of these,
+        OutcomeUnknown when a connection broke during the commit.
         """
         ...
 

@@ -19,12 +19,12 @@ _wanted = batch("wanted", streams.c.user_id, streams.c.stream, streams.c.positio
     literal_column("1") == literal_column("1")
 )
 _advance = upsert(streams).from_select(["user_id", "stream", "position"], _wanted)
-_ADVANCE = _advance.on_conflict_do_update(
+ADVANCE = _advance.on_conflict_do_update(
     index_elements=["user_id", "stream"], set_={"position": streams.c.position + _advance.excluded.position}
 ).returning(streams.c.user_id, streams.c.position)
 
-_COLUMNS = tuple(column for column in events.columns if column is not events.c.sequence)
-_INSERT = insert(events).from_select(list(_COLUMNS), batch("rows", *_COLUMNS))
+COLUMNS = tuple(column for column in events.columns if column is not events.c.sequence)
+_INSERT = insert(events).from_select(list(COLUMNS), batch("rows", *COLUMNS))
 
 _POSITION = select(streams.c.position).where(
     streams.c.user_id == bindparam("user_id"), streams.c.stream == bindparam("stream")
@@ -116,36 +116,40 @@ class EventLog:
             counts[entry.user_id] = counts.get(entry.user_id, 0) + len(entry.events)
         # Sorted, so that two batches lock the same streams in the same order and cannot deadlock.
         wanted = [[user_id, self.stream, counts[user_id]] for user_id in sorted(counts)]
-        ends = {
-            row["user_id"]: row["position"] for row in await tx.all(_ADVANCE, {"wanted": as_json(wanted)})
-        }
+        ends = {row["user_id"]: row["position"] for row in await tx.all(ADVANCE, {"wanted": as_json(wanted)})}
         following = {user_id: ends[user_id] - counts[user_id] for user_id in counts}
-
-        at = now_text(self._clock)
-        trace = current_traceparent()
-        stored: list[Event] = []
+        positions: list[int] = []
         last_positions: list[int] = []
         for entry in appends:
-            for event in entry.events:
-                position = following[entry.user_id] = following[entry.user_id] + 1
-                stored.append(
-                    Event(
-                        id=new_id(),
-                        user_id=entry.user_id,
-                        stream=self.stream,
-                        position=position,
-                        type=event.type,
-                        subject=event.subject,
-                        data=event.data,
-                        actor=entry.actor,
-                        at=at,
-                        trace=entry.trace or trace,
-                    )
-                )
+            for _ in entry.events:
+                following[entry.user_id] += 1
+                positions.append(following[entry.user_id])
             last_positions.append(following[entry.user_id])
-        await tx.run(_INSERT, {"rows": as_json([_values(event) for event in stored])})
+        stored = self.events_at(appends, positions)
+        await tx.run(_INSERT, {"rows": as_json([values_of(event) for event in stored])})
         tx.appended.extend(stored)
         return last_positions
+
+    def events_at(self, appends: Sequence[Append], positions: Sequence[int]) -> list[Event]:
+        """All the events of the entries, in order, with a position for each."""
+        at = now_text(self._clock)
+        trace = current_traceparent()
+        new = [(entry, event) for entry in appends for event in entry.events]
+        return [
+            Event(
+                id=new_id(),
+                user_id=entry.user_id,
+                stream=self.stream,
+                position=position,
+                type=event.type,
+                subject=event.subject,
+                data=event.data,
+                actor=entry.actor,
+                at=at,
+                trace=entry.trace or trace,
+            )
+            for (entry, event), position in zip(new, positions, strict=True)
+        ]
 
     async def position(self, tx: Transaction, user_id: str) -> int:
         """The last position of a user's stream; 0 when nothing has happened yet."""
@@ -173,7 +177,7 @@ class EventLog:
 
     async def hold(self, tx: Transaction, user_id: str) -> None:
         """Take the stream's row as an append does: of two units that take it, one sees all that the other has done."""
-        await tx.run(_ADVANCE, {"wanted": as_json([[user_id, self.stream, 0]])})
+        await tx.run(ADVANCE, {"wanted": as_json([[user_id, self.stream, 0]])})
 
     async def erase(self, tx: Transaction, user_id: str, *, before: int) -> int:
         """Forget a user's events below a position, for good; returns how many. The stream's position stays."""
@@ -231,7 +235,7 @@ def as_json(value: Any) -> str:
     return to_json(value).decode()
 
 
-def _values(event: Event) -> list[Any]:
+def values_of(event: Event) -> list[Any]:
     return [
         event.id,
         event.user_id,

@@ -10,8 +10,9 @@ from banyan.infra.http.hot import JSON, Answer, Headers, HotRequest
 from banyan.infra.http.json_body import read_json, require_json
 from banyan.infra.http.problems import from_pydantic
 from banyan.infra.http.query import next_link, parse_query
+from banyan.modules.todos.creation import Actor, CreateTodo
 from banyan.modules.todos.list_following import tag
-from banyan.modules.todos.service import Actor, CreateTodo, TodoService
+from banyan.modules.todos.service import TodoService
 from banyan.modules.todos.store import Filters
 from banyan.modules.todos.views import TodoCreate, TodoQuery
 

@@ -12,9 +12,10 @@ from banyan.infra.http.hot import served_by
 from banyan.infra.http.route import problems, router
 from banyan.kernel.ids import is_id
 from banyan.modules.todos import stats
+from banyan.modules.todos.creation import Actor, entity_tag, shown
 from banyan.modules.todos.hot_routes import HotTodos
 from banyan.modules.todos.model import Todo, TodoNotFound
-from banyan.modules.todos.service import Actor, Operation, TodoService, entity_tag, shown
+from banyan.modules.todos.service import Operation, TodoService
 from banyan.modules.todos.views import (
     Batch,
     BatchAnswer,

@@ -10,14 +10,14 @@ from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.db.idempotency import IdempotentRequest, StoredAnswer, find_answer, store_answer
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.transaction import Transaction
-from banyan.infra.streams.log import Append, EventLog
-from banyan.infra.telemetry.trace import current_traceparent
+from banyan.infra.streams.log import EventLog
 from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.errors import FieldError
 from banyan.kernel.events import Event, NewEvent
 from banyan.kernel.ids import new_id
-from banyan.modules.todos import list_store, store
-from banyan.modules.todos.contract import TODO_CHANGED, TODO_CREATED, TODO_DELETED
+from banyan.modules.todos import store
+from banyan.modules.todos.contract import TODO_CHANGED, TODO_DELETED
+from banyan.modules.todos.creation import Actor, CreateTodo, TodoCreation, check_list, shown
 from banyan.modules.todos.model import (
     DEFAULTS,
     WRITABLE,
@@ -26,33 +26,9 @@ from banyan.modules.todos.model import (
     TodoNotFound,
     VersionMismatch,
     changes_of,
-    first_reminder,
     new_todo,
     reminder_after_change,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts: a user, in one of their sessions. base_url: where they see us, for the `url` of a to-do.
-
-    trace: the request's, which a batch of many creations does not know.
-    """
-
-    user_id: str
-    session_id: str
-    base_url: str
-    trace: str | None = field(default_factory=current_traceparent)
-
-
-@dataclass(frozen=True, slots=True)
-class CreateTodo:
-    """todo_id: the client's own, or None. fields: writable fields, validated."""
-
-    actor: Actor
-    todo_id: str | None
-    fields: dict[str, Any]
-    idempotent: IdempotentRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +58,7 @@ class TodoService:
         self._shards = shards
         self._log = log
         self._clock = clock
-        self._creations = {
-            name: Coalescer[CreateTodo, StoredAnswer](self._creator_on(name)) for name in shards.names()
-        }
+        self._creation = TodoCreation(shards, log, clock)
         self._first_pages = {
             name: Coalescer[store.FirstPage, store.FoundPage](self._first_pages_on(name))
             for name in shards.names()
@@ -93,9 +67,9 @@ class TodoService:
     async def create(self, command: CreateTodo) -> StoredAnswer:
         """The answer to a creation: 201 with the new to-do, or 200 when the client's id is a to-do already.
 
-        Creations that arrive together share statements and a commit. Raises ListUnknown, IdempotencyKeyReused.
+        Raises ListUnknown, IdempotencyKeyReused.
         """
-        return await self._creations[self._shards.of(command.actor.user_id).name].submit(command)
+        return await self._creation.create(command)
 
     async def page(self, actor: Actor, filters: store.Filters, after: store.Place | None, limit: int) -> Page:
         """A page of the caller's to-dos. First pages that are asked for together are found by one statement."""
@@ -163,61 +137,6 @@ class TodoService:
 
         return find
 
-    def _creator_on(self, shard: str) -> Callable[[Sequence[CreateTodo]], Awaitable[list[StoredAnswer]]]:
-        async def create_batch(commands: Sequence[CreateTodo]) -> list[StoredAnswer]:
-            return await self._shards.named(shard).transact(self._create_many, commands)
-
-        return create_batch
-
-    async def _create_many(self, tx: Transaction, commands: Sequence[CreateTodo]) -> list[StoredAnswer]:
-        answers: list[StoredAnswer | None] = [None] * len(commands)
-        for index, command in enumerate(commands):
-            if command.idempotent is not None:
-                answers[index] = await find_answer(tx, command.idempotent)
-        own_ids = [
-            (command.actor.user_id, command.todo_id) for command in commands if command.todo_id is not None
-        ]
-        existing = await store.find_many(tx, own_ids) if own_ids else {}
-        fresh: list[tuple[int, CreateTodo, Todo]] = []
-        now = now_text(self._clock)
-        for index, command in enumerate(commands):
-            if answers[index] is not None:
-                continue
-            known = existing.get((command.actor.user_id, command.todo_id)) if command.todo_id else None
-            if known is not None:
-                answers[index] = await self._answer(tx, command, known, status=200)
-                continue
-            await self._check_list(tx, command.actor.user_id, command.fields)
-            fresh.append((index, command, new_todo(command.todo_id or new_id(), command.fields, now)))
-
-        await self._add(tx, [(command.actor, todo) for _, command, todo in fresh], now)
-        for index, command, todo in fresh:
-            answers[index] = await self._answer(tx, command, todo, status=201)
-        return [answer for answer in answers if answer is not None]
-
-    async def _add(self, tx: Transaction, new: Sequence[tuple[Actor, Todo]], now: str) -> None:
-        """Store new to-dos with their events. Raises UniqueViolation when one id comes twice: then each goes alone."""
-        if not new:
-            return
-        appends = [
-            Append(actor.user_id, [NewEvent(TODO_CREATED, todo["id"], todo)], actor.session_id, actor.trace)
-            for actor, todo in new
-        ]
-        positions = await self._log.append_many(tx, appends)
-        rows = [
-            (actor.user_id, position, first_reminder(todo, now), todo)
-            for (actor, todo), position in zip(new, positions, strict=True)
-        ]
-        await store.insert_many(tx, rows)
-
-    async def _answer(self, tx: Transaction, command: CreateTodo, todo: Todo, status: int) -> StoredAnswer:
-        url = f"{command.actor.base_url}/todos/{todo['id']}"
-        body = to_json(shown(todo, command.actor.base_url))
-        answer = StoredAnswer(status, body, url, entity_tag(todo))
-        if command.idempotent is not None:
-            await store_answer(tx, command.idempotent, answer, self._clock)
-        return answer
-
     async def _page_with_position(self, tx: Transaction, user_id: str, *asked: Any) -> Page:
         """A page that was empty a moment ago, which tells no position: in one snapshot with a question for it."""
         position = await self._log.position(tx, user_id)
@@ -242,7 +161,7 @@ class TodoService:
         changes = changes_of(before, wanted, now)
         if not changes:
             return before
-        await self._check_list(tx, actor.user_id, changes)
+        await check_list(tx, actor.user_id, changes)
         after = {**before, **changes}
         reminder = reminder_after_change(before, after, row["next_reminder_at"], now)
         await store.replace(tx, actor.user_id, after, reminder)
@@ -317,22 +236,8 @@ class TodoService:
             row = await store.find(tx, actor.user_id, operation.todo_id)
             if row is not None:
                 return store.todo_of(row)
-        await self._check_list(tx, actor.user_id, operation.fields)
+        await check_list(tx, actor.user_id, operation.fields)
         now = now_text(self._clock)
         todo = new_todo(operation.todo_id or new_id(), operation.fields, now)
-        await self._add(tx, [(actor, todo)], now)
+        await self._creation.add(tx, [(actor, todo)], now)
         return todo
-
-    async def _check_list(self, tx: Transaction, user_id: str, fields: dict[str, Any]) -> None:
-        list_id = fields.get("list_id")
-        if list_id is not None and await list_store.find(tx, user_id, list_id) is None:
-            raise ListUnknown(errors=[FieldError("/list_id", "is not a list of yours")])
-
-
-def entity_tag(todo: Todo) -> str:
-    return f'"{todo["version"]}"'
-
-
-def shown(todo: Todo, base_url: str) -> Todo:
-    """A to-do as clients see it."""
-    return {"id": todo["id"], "url": f"{base_url}/todos/{todo['id']}", **todo}

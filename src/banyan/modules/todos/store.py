@@ -27,11 +27,14 @@ from sqlalchemy import (
     update,
 )
 
+from banyan.infra.db.idempotency import STORE_MANY
 from banyan.infra.db.json_sql import json_nested, json_object, json_texts
 from banyan.infra.db.tables import batch, batch_of_keys, lower
 from banyan.infra.db.transaction import Row, Transaction
+from banyan.infra.streams.folded import append_folded, at_positions, folded
 from banyan.infra.streams.log import AT_POSITION, as_json
 from banyan.infra.streams.tables import streams
+from banyan.kernel.events import Event
 from banyan.modules.todos.contract import STREAM
 from banyan.modules.todos.model import Todo
 from banyan.modules.todos.tables import todos
@@ -46,6 +49,10 @@ _mine = and_(t.user_id == bindparam("user_id"), t.id == bindparam("todo_id"))
 _FIND = select(todos).where(_mine)
 _FIND_MANY = select(todos).join(_wanted, and_(t.user_id == _wanted.c.user_id, t.id == _wanted.c.id))
 _INSERT_MANY = insert(todos).from_select(list(_COLUMNS), batch("rows", *todos.columns))
+_APPEND_AND_INSERT = folded(
+    lambda ends: at_positions(todos, "todos", t.created_position, ends, list(todos.columns)),
+    lambda _ends: STORE_MANY,
+)
 _UPDATE = (
     update(todos)
     .where(t.user_id == bindparam("of_user"), t.id == bindparam("todo_id"))
@@ -138,8 +145,27 @@ async def find_many(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tu
     return {(row["user_id"], row["id"]): todo_of(row) for row in rows}
 
 
-async def insert_many(tx: Transaction, rows: Sequence[tuple[str, int, str | None, Todo]]) -> None:
-    """Insert to-dos given as (user_id, created_position, next_reminder_at, to-do), in one statement."""
+NewRow = tuple[str, int, str | None, Todo]
+"""user_id, created_position, next_reminder_at, to-do"""
+
+
+async def insert_many(tx: Transaction, rows: Sequence[NewRow]) -> None:
+    """Insert to-dos, in one statement."""
+    await tx.run(_INSERT_MANY, {"rows": as_json(_values(rows))})
+
+
+async def append_and_insert(
+    tx: Transaction, new: Sequence[Event], rows: Sequence[NewRow], answers: str
+) -> None:
+    """Append `prepared` events, insert the to-dos of which they tell and store answers, all by one statement.
+
+    rows: with an event's `position` as the to-do's. Where statements fold. Raises UniqueViolation when one is there
+    already; nothing is done then.
+    """
+    await append_folded(tx, _APPEND_AND_INSERT, new, todos=as_json(_values(rows)), answers=answers)
+
+
+def _values(rows: Sequence[NewRow]) -> list[list[Any]]:
     values = []
     for user_id, created_position, next_reminder_at, todo in rows:
         extra = {
@@ -149,7 +175,7 @@ async def insert_many(tx: Transaction, rows: Sequence[tuple[str, int, str | None
         }
         row = {**todo, **extra, "labels": as_json(todo["labels"])}
         values.append([row[name] for name in _COLUMNS])
-    await tx.run(_INSERT_MANY, {"rows": as_json(values)})
+    return values
 
 
 async def replace(tx: Transaction, user_id: str, todo: Todo, next_reminder_at: str | None) -> None:
