@@ -17,9 +17,23 @@ def without_coalescer() -> None:
     made = Coalescer.__init__
 
     def one_by_one(self: Any, run_batch: Any, **options: Any) -> None:
-        made(self, run_batch, **(options | {"max_items": 1}))
+        options["max_items"] = 1
+        made(self, run_batch, **options)
 
     Coalescer.__init__ = one_by_one
+
+
+def without_ahead() -> None:
+    """On SQLite a batch of the coalescer is made when the one before it has been answered."""
+    from banyan.infra.db.coalescer import Coalescer
+
+    made = Coalescer.__init__
+
+    def in_turn(self: Any, run_batch: Any, **options: Any) -> None:
+        options.pop("ahead", None)
+        made(self, run_batch, **options)
+
+    Coalescer.__init__ = in_turn
 
 
 def without_group_commit() -> None:
@@ -65,6 +79,7 @@ def without_runs() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     "coalescer": without_coalescer,
+    "ahead": without_ahead,
     "group-commit": without_group_commit,
     "token-cache": without_token_cache,
     "whole-answers": without_whole_answers,

@@ -50,6 +50,7 @@ ON_POSTGRESQL = (
 )
 ON_SQLITE = (
     Ablation("the coalescer", ("create",), part="coalescer"),
+    Ablation("batches ahead", ("create",), part="ahead"),
     Ablation("the group commit", ("create",), part="group-commit"),
 )
 

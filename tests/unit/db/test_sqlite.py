@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, func, insert, select, text
 
 from banyan.infra.db import sqlite as adapter
+from banyan.infra.db.coalescer import Coalescer
 from banyan.infra.db.errors import UniqueViolation
 from banyan.infra.db.shards import Shards
 from banyan.infra.db.sqlite import SqliteDatabase
@@ -20,6 +21,7 @@ from banyan.kernel.events import Event
 things = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("name", String))
 ADD = insert(things).values(id=bindparam("id"), name=bindparam("name"))
 COUNT = select(func.count()).select_from(things)
+NUMBERS = select(things.c.id).order_by(things.c.id)
 NAMES = select(things.c.name).order_by(things.c.id)
 EVENT = Event("e", "ada", "todos", 1, "Happened", "s", {}, None, "2030-01-01T00:00:00.000000Z")
 
@@ -27,6 +29,10 @@ EVENT = Event("e", "ada", "todos", 1, "Happened", "s", {}, None, "2030-01-01T00:
 async def add(tx: Transaction, number: int, name: str = "x") -> int:
     await tx.run(ADD, {"id": number, "name": name})
     return number
+
+
+async def numbers(tx: Transaction) -> list[int]:
+    return [row["id"] for row in await tx.all(NUMBERS)]
 
 
 async def count(tx: Transaction) -> int:
@@ -110,6 +116,30 @@ async def test_a_unit_that_raises_undoes_its_own_changes_alone(database: SqliteD
     assert isinstance(results[1], ValueError)
     assert results[2] == 3
     assert await database.read(count) == 2
+
+
+async def test_what_is_asked_for_while_the_writer_works_is_one_unit(database: SqliteDatabase):
+    units: list[list[int]] = []
+
+    async def add_all(tx: Transaction, wanted: Sequence[int]) -> list[int]:
+        units.append(list(wanted))
+        return [await add(tx, number) for number in wanted]
+
+    async def run(wanted: Sequence[int]) -> list[int]:
+        return await database.transact(add_all, wanted)
+
+    coalescer = Coalescer(run, ahead=lambda: database.commits_in_order)
+    gate = Gate(database)
+    await gate.entered()
+    asked = [asyncio.create_task(coalescer.submit(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked += [asyncio.create_task(coalescer.submit(number)) for number in range(3, 6)]
+    await asyncio.sleep(0)
+    await gate.release()
+    assert await asyncio.gather(*asked) == list(range(6))
+    assert units == [list(range(6))]
+    assert await database.read(numbers) == list(range(6))
 
 
 async def test_a_taken_key_fails_its_own_unit_and_names_the_columns(database: SqliteDatabase):

@@ -2,13 +2,16 @@
 
 There is no timer. An idle system runs a batch of one at once; a busy one pays the fixed price of a statement, a round
 trip or an fsync once for many requests.
+
+Where one thread does all the work (SQLite), a batch is handed over ahead: it waits in that thread's queue, and who is in
+it is settled when its turn comes. So the thread goes from one batch to the next without asking the event loop, which may be busy.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from banyan.infra.telemetry.trace import UNRECORDED, is_recording, span
 from banyan.kernel.errors import RetryLater, StorageFull, Unavailable
@@ -38,6 +41,42 @@ class _Callback(Generic[Result]):
         self._told(None)
 
 
+Asker = asyncio.Future[Any] | _Callback[Any]
+
+
+class _Batch(Sequence[Item]):
+    """Items that go together. Which these are is settled by the first look, on whatever thread."""
+
+    __slots__ = ("_entries", "_take")
+
+    def __init__(self, take: Callable[[], list[tuple[Item, Asker]]]) -> None:
+        self._take = take
+        self._entries: list[tuple[Item, Asker]] | None = None
+
+    @property
+    def entries(self) -> list[tuple[Item, Asker]]:
+        if self._entries is None:
+            self._entries = self._take()
+        return self._entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter([item for item, _ in self.entries])
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        return [item for item, _ in self.entries][index]
+
+
+def _never() -> bool:
+    return False
+
+
 class Coalescer(Generic[Item, Result]):
     """Answers each item by way of a batch.
 
@@ -47,6 +86,9 @@ class Coalescer(Generic[Item, Result]):
     not answer, the disk is full) is raised to all at once: trying each alone would make the last wait for all others.
     It runs in a context of its own: a batch belongs to no request, and so to no request's trace.
     max_items: most items in one batch. max_waiting: most items that wait; one more raises Unavailable at once.
+    ahead: whether, at the moment, a batch is handed over before the one in front of it has ended. What it holds is settled
+    when `run_batch` first looks at it, which may be on another thread; until then whatever arrives goes along. It may hold
+    nothing then. For a store that does one thing after another: elsewhere the batches would be small.
     """
 
     def __init__(
@@ -55,12 +97,17 @@ class Coalescer(Generic[Item, Result]):
         *,
         max_items: int = 256,
         max_waiting: int = 10_000,
+        ahead: Callable[[], bool] = _never,
     ) -> None:
         self._run_batch = run_batch
         self._max_items = max_items
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[Item, asyncio.Future[Result] | _Callback[Result]]] = deque()
+        self._ahead = ahead
+        self._waiting: deque[tuple[Item, Asker]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        # Handed over, and not looked at yet: what arrives now will be in one of these.
+        self._open = False
+        self._handed_over: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Result:
         """The result for `item`. Raises what its batch raised for it, or Unavailable when too many wait."""
@@ -81,17 +128,17 @@ class Coalescer(Generic[Item, Result]):
         self._enqueue(item, _Callback(told))
         return True
 
-    def _enqueue(self, item: Item, asker: "asyncio.Future[Result] | _Callback[Result]") -> None:
+    def _enqueue(self, item: Item, asker: Asker) -> None:
         self._waiting.append((item, asker))
-        if self._worker is None:
+        if self._ahead():
+            self._hand_over()
+        elif self._worker is None:
             self._worker = asyncio.create_task(self._drain(), context=Context())
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_items))]
-                # A caller that went away before its batch began wants nothing done.
-                batch = [entry for entry in batch if not entry[1].done()]
+                batch = _Batch(self._take)
                 if batch:
                     await self._answer(batch)
         finally:
@@ -100,29 +147,59 @@ class Coalescer(Generic[Item, Result]):
             while self._waiting:
                 self._waiting.popleft()[1].cancel()
 
-    async def _answer(self, batch: "list[tuple[Item, asyncio.Future[Result] | _Callback[Result]]]") -> None:
+    def _hand_over(self) -> None:
+        """See to it that there is an open batch. An item is put into `_waiting` before this is asked, and `_take_open` closes
+        the batch before it looks there: so an item that a batch just misses finds it closed, and gets the next one."""
+        if self._open:
+            return
+        self._open = True
+        task = asyncio.create_task(self._answer_open(), context=Context())
+        self._handed_over.add(task)
+        task.add_done_callback(self._handed_over.discard)
+
+    async def _answer_open(self) -> None:
+        await self._answer(_Batch(self._take_open))
+        if self._waiting:  # more than one batch may hold
+            self._hand_over()
+
+    def _take_open(self) -> list[tuple[Item, Asker]]:
+        self._open = False
+        return self._take()
+
+    def _take(self) -> list[tuple[Item, Asker]]:
+        taken: list[tuple[Item, Asker]] = []
+        waiting = self._waiting
+        while waiting and len(taken) < self._max_items:
+            entry = waiting.popleft()
+            # A caller that went away before its batch began wants nothing done.
+            if not entry[1].done():
+                taken.append(entry)
+        return taken
+
+    async def _answer(self, batch: _Batch[Item]) -> None:
         try:
-            results = await self._run_batch([item for item, _ in batch])
+            results = await self._run_batch(batch)
             if len(results) != len(batch):
                 raise RuntimeError("a batch must have as many results as items")
         except (RetryLater, StorageFull) as error:
-            for _, future in batch:
+            for _, future in batch.entries:
                 _settle(future, error)
         except Exception as error:
             if len(batch) == 1:
-                _settle(batch[0][1], error)
+                _settle(batch.entries[0][1], error)
             else:
-                await asyncio.gather(*(self._answer([entry]) for entry in batch))
+                alone = [_Batch(lambda entry=entry: [entry]) for entry in batch.entries]
+                await asyncio.gather(*(self._answer(each) for each in alone))
         except BaseException:
-            for _, future in batch:
+            for _, future in batch.entries:
                 future.cancel()
             raise
         else:
-            for (_, future), result in zip(batch, results, strict=True):
+            for (_, future), result in zip(batch.entries, results, strict=True):
                 _settle(future, result)
 
 
-def _settle(future: "asyncio.Future[Result] | _Callback[Result]", result: Result | BaseException) -> None:
+def _settle(future: Asker, result: object) -> None:
     if future.done():  # its caller was cancelled; the work is done all the same
         return
     if isinstance(result, BaseException):

@@ -9,6 +9,7 @@ are new. When one is not, nothing is done, and the batch goes the longer way, wh
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic_core import to_json
@@ -85,7 +86,10 @@ class TodoCreation:
         self._log = log
         self._clock = clock
         self._batches = {
-            name: Coalescer[CreateTodo, StoredAnswer](self._creator_on(name)) for name in shards.names()
+            name: Coalescer[CreateTodo, StoredAnswer](
+                self._creator_on(name), ahead=partial(_has_one_writer, shards.named(name))
+            )
+            for name in shards.names()
         }
 
     async def create(self, command: CreateTodo) -> StoredAnswer:
@@ -109,8 +113,11 @@ class TodoCreation:
     def _creator_on(self, shard: str) -> Callable[[Sequence[CreateTodo]], Awaitable[Sequence[Answer]]]:
         async def create_batch(commands: Sequence[CreateTodo]) -> Sequence[Answer]:
             database = self._shards.named(shard)
-            ids = [command.todo_id or new_id() for command in commands]
-            if database.folds and not any(command.fields.get("list_id") for command in commands):
+            if not database.folds:
+                # Who is in the batch is settled when the writer takes it up: nobody looks at it before.
+                return await database.transact(self._create_many, commands)
+            ids = _ids_of(commands)
+            if not any(command.fields.get("list_id") for command in commands):
                 with suppress(UniqueViolation):
                     return await self._in_one_go(database, commands, ids)
             return await database.transact(self._create_many, commands, ids)
@@ -148,8 +155,9 @@ class TodoCreation:
         return batch.answers
 
     async def _create_many(
-        self, tx: Transaction, commands: Sequence[CreateTodo], ids: Sequence[str]
+        self, tx: Transaction, commands: Sequence[CreateTodo], ids: Sequence[str] | None = None
     ) -> Sequence[Answer]:
+        ids = _ids_of(commands) if ids is None else ids
         answers: dict[int, Answer] = {}
         keyed = [
             (index, command.idempotent)
@@ -188,6 +196,14 @@ class TodoCreation:
         await self.add(tx, new, now)
         await store_answers(tx, kept, self._clock)
         return [answers[index] for index in range(len(commands))]
+
+
+def _has_one_writer(database: Database) -> bool:
+    return database.commits_in_order
+
+
+def _ids_of(commands: Sequence[CreateTodo]) -> list[str]:
+    return [command.todo_id or new_id() for command in commands]
 
 
 async def check_list(tx: Transaction, user_id: str, fields: dict[str, Any]) -> None:
