@@ -118,6 +118,16 @@ async def test_a_unit_that_raises_undoes_its_own_changes_alone(database: SqliteD
     assert await database.read(count) == 2
 
 
+async def test_the_first_of_a_commit_undoes_its_own_changes_alone_too(database: SqliteDatabase):
+    async def bad(tx: Transaction) -> None:
+        await add(tx, 1)
+        raise ValueError("changed my mind")
+
+    results = await together(database, bad, lambda tx: add(tx, 2), bad, lambda tx: add(tx, 3))
+    assert [type(result) for result in results] == [ValueError, int, ValueError, int]
+    assert await database.read(numbers) == [2, 3]
+
+
 async def test_what_is_asked_for_while_the_writer_works_is_one_unit(database: SqliteDatabase):
     units: list[list[int]] = []
 

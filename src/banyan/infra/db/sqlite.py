@@ -227,15 +227,21 @@ class SqliteDatabase:
             _fail_all(connection, units, error)
             return
         try:
-            for unit in units:
-                connection.execute("SAVEPOINT unit")
+            for number, unit in enumerate(units):
+                # Nothing comes before the first, so it needs no savepoint, for which SQLite copies each page that changes.
+                if number:
+                    connection.execute("SAVEPOINT unit")
                 unit.run(tx)
                 if not connection.in_transaction:
                     # A full disk makes SQLite roll back everything, the neighbours' changes too.
                     raise _RolledBack()
-                if unit.error is not None:
-                    connection.execute("ROLLBACK TO unit")
-                connection.execute("RELEASE unit")
+                if number:
+                    if unit.error is not None:
+                        connection.execute("ROLLBACK TO unit")
+                    connection.execute("RELEASE unit")
+                elif unit.error is not None:
+                    connection.execute("ROLLBACK")
+                    connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
             fault_point("after-commit")
         except (sqlite3.Error, _RolledBack) as error:
