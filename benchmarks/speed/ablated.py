@@ -59,9 +59,9 @@ def without_whole_answers() -> None:
 
 def without_short_way() -> None:
     """Every request has uvicorn's cycle and task, and goes through the edge."""
-    from banyan.infra.http import server
+    from banyan.infra.http.short_way import ShortWay
 
-    server.short_way_of = lambda _app: None
+    ShortWay.admit = lambda *_: None
 
 
 def without_runs() -> None:

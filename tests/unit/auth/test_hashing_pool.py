@@ -192,3 +192,12 @@ async def test_250_logins_at_once_are_each_answered_or_refused_in_time_and_other
     assert longest < 1.5
     assert worst_turn < 0.25
     assert pool.waiting == pool.running == 0
+
+
+async def test_one_hash_that_took_very_long_locks_nobody_out() -> None:
+    pool = HashingPool(threads=2, first_estimate_seconds=3600)
+    for jobs in range(2):
+        pool.refuse_beyond(jobs)
+    assert await pool.run(lambda: 7) == 7
+    with pytest.raises(PasswordQueueFull):
+        pool.refuse_beyond(2)

@@ -1,7 +1,6 @@
-"""The lane: whoever needs a password hash passes one by one, and is refused at the door when it could not be done in time."""
+"""The lane: whoever needs a password hash waits for a place, and is refused when it could not be done in time."""
 
 import asyncio
-from itertools import pairwise
 
 import pytest
 from fastapi import APIRouter
@@ -18,46 +17,7 @@ def lane(refuse=lambda before: None, places: int = 5, patience_seconds: float = 
     return Lane(frozenset(), refuse, places=places, patience_seconds=patience_seconds, late=Late)
 
 
-async def test_a_lone_request_passes_at_once() -> None:
-    turns = []
-
-    async def other() -> None:
-        turns.append("other")
-
-    task = asyncio.create_task(other())
-    await lane().turn()
-    turns.append("it")
-    await task
-    assert turns == ["it", "other"]
-
-
-async def test_of_many_one_passes_in_a_turn_and_others_have_theirs_between() -> None:
-    passed, one_lane, seen = 0, lane(), [0]
-
-    async def request() -> None:
-        nonlocal passed
-        await one_lane.turn()
-        passed += 1
-
-    requests = [asyncio.create_task(request()) for _ in range(20)]
-    while passed < 20:
-        await asyncio.sleep(0)
-        seen.append(passed)
-    await asyncio.gather(*requests)
-    assert all(after - before <= 1 for before, after in pairwise(seen))
-
-
-async def test_one_that_left_while_it_waited_holds_up_nobody() -> None:
-    one_lane = lane()
-    requests = [asyncio.create_task(one_lane.turn()) for _ in range(5)]
-    await asyncio.sleep(0)
-    requests[2].cancel()
-    async with asyncio.timeout(5):
-        await asyncio.gather(*requests, return_exceptions=True)
-        await one_lane.turn()
-
-
-async def test_the_door_counts_who_is_before_a_request() -> None:
+async def test_who_is_before_a_request_is_counted() -> None:
     asked: list[int] = []
 
     def refuse(before: int) -> None:
@@ -79,6 +39,18 @@ async def test_the_door_counts_who_is_before_a_request() -> None:
     async with one_lane.inside():
         pass
     assert asked == [0, 1, 2, 0, 0]
+
+
+async def test_who_is_about_to_come_is_counted_until_the_next_turn() -> None:
+    asked: list[int] = []
+    one_lane = lane(asked.append)
+    for _ in range(3):
+        one_lane.expect_one()
+    async with one_lane.inside():
+        one_lane.expect_one()
+        await asyncio.sleep(0)
+        one_lane.expect_one()
+    assert asked == [0, 1, 2, 0, 4, 1]
 
 
 async def test_no_more_are_inside_than_there_are_places_and_the_first_to_come_is_the_next() -> None:

@@ -18,6 +18,7 @@ from banyan.infra.http.cached import CachedAnswers, Loaded
 from banyan.infra.http.client import ClientAddress
 from banyan.infra.http.edge import Edge
 from banyan.infra.http.hot import HotRequest
+from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.protocol import Protocol
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, Rate
@@ -90,7 +91,9 @@ class Wire:
 class House:
     """An edge with one cached route, and connections to it. ordinary: how many requests went through the edge."""
 
-    def __init__(self, *, user_rate: Rate = PLENTY, address_rate: Rate = PLENTY) -> None:
+    def __init__(
+        self, *, user_rate: Rate = PLENTY, address_rate: Rate = PLENTY, lane: Lane | None = None
+    ) -> None:
         self.stream = Stream()
         self.limiter = MemoryRateLimiter()
         self.revocations = Revocations()
@@ -98,6 +101,7 @@ class House:
         self.tokens = VerifiedTokenCache(cast(Any, Tokens()))
         answers = CachedAnswers("todos", cast(Any, self.stream), ResponseCache())
         route = answers.route(lambda query, base_url: (query, base_url), self._load)
+        self.registry = CollectorRegistry()
         self.edge = Edge(
             _application(),
             hot={("GET", "/todos"): route},
@@ -108,7 +112,8 @@ class House:
             origins=Origins([]),
             addresses=ClientAddress(["10.0.0.1"]),
             public_url=None,
-            metrics=HttpMetrics(CollectorRegistry()),
+            metrics=HttpMetrics(self.registry),
+            lane=lane,
         )
         self.ordinary = 0
         self.config = uvicorn.Config(
@@ -135,6 +140,7 @@ class House:
         loop = asyncio.get_running_loop()
         made = Protocol(
             self.edge.short_way if short else None,
+            self.edge.door if short else None,
             config=self.config,
             server_state=self.state,
             app_state={},
@@ -275,7 +281,8 @@ async def test_what_is_not_at_hand_is_loaded_and_counted_once(position: int | No
 async def test_rates_hold_on_it(limited: str) -> None:
     other_rate = Rate.parse("100/hour")
     rates: dict[str, Any] = {"user_rate": other_rate, "address_rate": other_rate}
-    house = House(**(rates | {f"{limited}_rate": Rate.parse("3/hour")}))
+    rates[f"{limited}_rate"] = Rate.parse("3/hour")
+    house = House(**rates)
     await house.warm()
     told = [await house.exchange(get()) for _ in range(4)]
     assert [answer[:12] for answer in told] == [b"HTTP/1.1 200"] * 2 + [b"HTTP/1.1 429"] * 2

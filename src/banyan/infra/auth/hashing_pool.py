@@ -96,7 +96,8 @@ class HashingPool:
 
         For whoever wants to know before the work that comes before the hash.
         """
-        self._refuse(jobs - self._threads)
+        if jobs >= self._threads:
+            self._refuse(jobs - self._threads)
 
     def late(self) -> PasswordQueueFull:
         """What is raised when the estimate was wrong and somebody has waited for too long."""

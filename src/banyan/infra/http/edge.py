@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banyan.infra.http.access import Gate
 from banyan.infra.http.client import ClientAddress, base_url_of, header
+from banyan.infra.http.door import Door
 from banyan.infra.http.every_answer import completed, request_id_of
 from banyan.infra.http.head import as_get
 from banyan.infra.http.hot import Answer, HotRequest, LeanHandler
@@ -81,6 +82,14 @@ class Edge:
             metrics=metrics,
             sampler=sampler,
         )
+        self.door = lane and Door(
+            lane,
+            limiter=limiter,
+            address_rate=address_rate,
+            addresses=addresses,
+            public_url=public_url,
+            metrics=metrics,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = scope.get(STARTED) or time.perf_counter()
@@ -109,9 +118,7 @@ class Edge:
             self._observe(scope, scope["path"].rstrip("/"), answer.status, started)
             return
         lane = self._lane
-        if lane is not None and (scope["method"], scope["path"]) in lane.routes:
-            await lane.turn()
-        else:
+        if lane is not None and (scope["method"], scope["path"]) not in lane.routes:
             lane = None
         self._metrics.in_progress += 1
         try:

@@ -1,7 +1,7 @@
 """The lane of requests that need a password hash: people come to it at the same moment, and few of them can be served in time.
 
-    arrive ─▶ one by one, a turn of the event loop for each ─▶ could it be done in time? ─▶ wait for a place ─▶ the application
-                                                                └── no ─▶ 503 with Retry-After ◀── too long ──┘
+    arrive ─▶ the door (door.py), one by one ─▶ could it be done in time? ─▶ wait for a place ─▶ the application
+                                                   └── no ─▶ 503 with Retry-After ◀── too long ──┘
 
 Without it 250 logins at once are 250 requests through routing, validation and two look-ups, most of them only to be refused by
 the hashing threads at last, and whoever asks for anything else in that moment waits for all of them. Those who are let in wait here,
@@ -43,19 +43,14 @@ class Lane:
         self._late = late
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_passing = False
+        self._expected = 0
 
-    async def turn(self) -> None:
-        """Return in a turn of the event loop in which nobody else passes; between two of them other requests have theirs."""
-        loop = asyncio.get_running_loop()
-        if not self._is_passing:
-            self._is_passing = True
-            loop.call_soon(self._next)
-            return
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turn)
-        await turn
+    def expect_one(self) -> None:
+        """One more is about to come: in the event loop's next turn, or not at all. Raises what `refuse` raises."""
+        self._refuse(self._inside + len(self._queue) + self._expected)
+        if self._expected == 0:
+            asyncio.get_running_loop().call_soon(self._have_come)
+        self._expected += 1
 
     @asynccontextmanager
     async def inside(self) -> AsyncIterator[None]:
@@ -94,14 +89,8 @@ class Lane:
                 return
         self._inside -= 1
 
-    def _next(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():  # its client may have left
-                turn.set_result(None)
-                asyncio.get_running_loop().call_soon(self._next)
-                return
-        self._is_passing = False
+    def _have_come(self) -> None:
+        self._expected = 0  # each of them is counted inside or in the queue now, or came no further
 
 
 def needs_a_hash(endpoint: Function) -> Function:

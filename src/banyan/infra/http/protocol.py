@@ -1,4 +1,4 @@
-"""A connection: uvicorn's HTTP/1.1, with the short way, fewer timers, and problems for what is no HTTP at all."""
+"""A connection: uvicorn's HTTP/1.1, with the short way, the lane's door, fewer timers, and problems for what is no HTTP at all."""
 
 import asyncio
 from typing import Any, cast
@@ -6,6 +6,7 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from banyan.infra.http.door import Door
 from banyan.infra.http.every_answer import SECURITY_HEADERS
 from banyan.infra.http.one_write import OneWrite
 from banyan.infra.http.problems import problem
@@ -36,17 +37,22 @@ _PLAIN_GET = _PlainGet()
 
 
 class Protocol(HttpToolsProtocol):
-    """short_way: past the server's own application. A server that drains serves another one in its place, to old connections
-    and new ones, and everybody goes the ordinary way then.
+    """short_way, door: past the server's own application. A server that drains serves another one in its place, to old
+    connections and new ones, and everybody goes the ordinary way then.
 
     At most one request is on the short way, and none beside it: when another follows before it is answered, when the server
     shuts down, or when the client reads slowly, it goes on the ordinary way, which knows what to do.
     """
 
-    def __init__(self, short_way: ShortWay | None, **of_uvicorn: Any) -> None:
+    def __init__(self, short_way: ShortWay | None, door: Door | None, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._short_way = short_way
+        self._door = door
         self._asked: Asked | None = None
+        # Received, and not looked at before it is its turn at the door.
+        self._held: list[bytes] = []
+        # Answered by the door; what still comes of the request is let fall.
+        self._is_refused = False
         self._extra: dict[str, Any] = {}
         self._is_idle = False
         self._idle_since = 0.0
@@ -61,6 +67,7 @@ class Protocol(HttpToolsProtocol):
         self._drop_timer()
 
     def shutdown(self) -> None:
+        self._pass_the_door()
         self._go_on()
         super().shutdown()
 
@@ -73,25 +80,35 @@ class Protocol(HttpToolsProtocol):
         self.headers = []
 
     def on_headers_complete(self) -> None:
-        if self._may_be_short():
-            connection: Scope = {
-                "type": "http",
-                "client": self.client,
-                "server": self.server,
-                "scheme": self.scheme,
-            }
-            try:
-                assert self._short_way is not None
-                self._asked = self._short_way.admit(self.url, self.headers, connection)
-            except BanyanError:
-                pass  # it is refused on the ordinary way
-            except Exception:
-                log.exception("short_way_failed")
-            if self._asked is not None:
-                return
+        method = self._plain_method()
+        try:
+            if method == b"GET" and self._short_way is not None:
+                self._asked = self._short_way.admit(self.url, self.headers, self._connection())
+                if self._asked is not None:
+                    return
+            elif method == b"POST" and self._door is not None:
+                refusal = self._door.refusal(
+                    self.url, self.headers, self._connection(), self.server_state.default_headers
+                )
+                if refusal is not None:
+                    self._is_refused = True
+                    self._answer(refusal)
+                    return
+        except BanyanError:
+            pass  # it is refused on the ordinary way
+        except Exception:
+            log.exception("short_way_failed")
         self._start_cycle()
 
+    def on_body(self, body: bytes) -> None:
+        if not self._is_refused:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
+        if self._is_refused:
+            self._is_refused = False
+            self._become_idle()
+            return
         asked = self._asked
         if asked is None:
             super().on_message_complete()
@@ -100,18 +117,28 @@ class Protocol(HttpToolsProtocol):
         if not self._short_way.tell(asked, lambda position: self._told(asked, position)):
             self._go_on()
 
-    # The short way
+    # The short way, and the door
 
-    def _may_be_short(self) -> bool:
-        return (
-            self._short_way is not None
-            and self.app is self.config.app
+    def _plain_method(self) -> bytes | None:
+        """Of a request that may be answered here; None when it has to go the ordinary way."""
+        parser = self.parser
+        if (
+            self.app is self.config.app
             and (self.cycle is None or self.cycle.response_complete)
-            and (parser := self.parser) is not None
-            and parser.get_method() == b"GET"
+            and not self.flow.write_paused
+            and parser is not None
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-        )
+        ):
+            return parser.get_method()
+        return None
+
+    def _connection(self) -> Scope:
+        return {"type": "http", "client": self.client, "server": self.server, "scheme": self.scheme}
+
+    def _answer(self, whole: bytes) -> None:
+        self._wire.write_whole(whole)
+        self.server_state.total_requests += 1
 
     def _told(self, asked: Asked, position: int | None) -> None:
         if self._asked is not asked:
@@ -128,8 +155,7 @@ class Protocol(HttpToolsProtocol):
             self._go_on()
             return
         self._asked = None
-        self._wire.write_whole(whole)
-        self.server_state.total_requests += 1
+        self._answer(whole)
         self._become_idle()
 
     def _go_on(self) -> None:
@@ -160,7 +186,16 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._is_idle = False
-        super().data_received(data)
+        if self._held or (self._door is not None and self._door.holds(data, self._pass_the_door)):
+            self._held.append(data)
+        else:
+            super().data_received(data)
+
+    def _pass_the_door(self) -> None:
+        if self._held and not self.transport.is_closing():
+            data = b"".join(self._held)
+            self._held.clear()
+            super().data_received(data)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

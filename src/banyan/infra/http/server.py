@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from banyan.infra.http import open_files
 from banyan.infra.http.edge import Edge
 from banyan.infra.http.protocol import Protocol
-from banyan.infra.http.short_way import ShortWay
 
 # The writer's thread asks for the interpreter after every statement; with the default of 5 ms a busy event loop would
 # let it wait that long each time.
@@ -102,12 +101,12 @@ class _LastAnswers:
         await self._app(scope, receive, send_last if scope["type"] == "http" else send)
 
 
-def short_way_of(app: ASGIApp) -> ShortWay | None:
-    """The short way past an application, and past what is wrapped around it: CORS looks at no request without an `Origin`."""
+def edge_of(app: ASGIApp) -> Edge | None:
+    """The edge of an application, whatever is wrapped around it: CORS looks at no request without an `Origin`."""
     layer: object = app
     while layer is not None and not isinstance(layer, Edge):
         layer = getattr(layer, "app", None)
-    return None if layer is None else layer.short_way
+    return layer
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -154,10 +153,12 @@ def serve(
     """Serve until a signal; returns when everything is closed. Raises what `running` raises at its start."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     open_files.allow_many()
+    edge = edge_of(app)
+    connection = partial(Protocol, edge and edge.short_way, edge and edge.door)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=cast(Any, partial(Protocol, short_way_of(app))),
+        http=cast(Any, connection),
         lifespan="off",
         access_log=False,
         log_config=None,
