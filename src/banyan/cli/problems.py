@@ -35,6 +35,7 @@ def report(error: Exception) -> int:
 
 def _known(error: Exception) -> CliError | None:
     # Imported on the way out of a failure, when the quick commands have long ended.
+    from banyan.infra.db.sqlite_copy import damage_in
     from banyan.kernel.errors import BanyanError
     from banyan.settings import SettingsError
 
@@ -49,4 +50,16 @@ def _known(error: Exception) -> CliError | None:
     if isinstance(error, BanyanError):
         faults = "".join(f"\n  {fault.pointer}: {fault.detail}" for fault in getattr(error, "errors", ()))
         return CliError(error.detail + faults)
-    return None
+    damage = damage_in(error)
+    return None if damage is None else _damaged(damage)
+
+
+def _damaged(what: str) -> CliError:
+    from banyan.settings import load_settings
+
+    path = load_settings().database_path.resolve()
+    return CliError(
+        f"the database {path} is damaged: {what}.",
+        "Stop the server, keep a copy of the file, and restore the newest backup: `banyan restore BACKUP --force`."
+        " `banyan doctor` says how bad it is.",
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 # 4 MiB of the usual pages: a step holds back a checkpoint for about a millisecond, and progress is shown in steps.
 PAGES_A_STEP = 1024
 BUSY_SECONDS = 5
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class DamagedFile(Exception):
@@ -73,6 +74,23 @@ def damage_told() -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise DamagedFile(str(error)) from error
+
+
+def damage_in(error: BaseException) -> str | None:
+    """What SQLite said of a damaged file, when that is what an error, or what it came from, is about."""
+    told: BaseException | None = error
+    while told is not None:
+        if isinstance(told, DamagedFile):
+            return str(told)
+        if isinstance(told, sqlite3.DatabaseError) and _primary(told) in _DAMAGE:
+            return str(told)
+        told = told.__cause__
+    return None
+
+
+def _primary(error: sqlite3.DatabaseError) -> int:
+    # The upper bits say more exactly what it was about. Errors of the module itself have no code.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def flush(path: Path) -> None:
