@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -11,10 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.accounts import Account, client_of, register
+from tests.support.accounts import PASSWORD, Account, client_of, register, unused_email
 from tests.support.command_line import Finished, banyan
 from tests.support.postgres import find_binaries, postgres_server
-from tests.support.server import RunningServer, migrated_data_dir, migrated_postgres_url, server_kind
+from tests.support.server import (
+    RunningServer,
+    migrated_data_dir,
+    migrated_postgres_url,
+    rows_of,
+    server_kind,
+)
+
+from banyan.backup import one_moment
+from banyan.targets import MODULES
 
 WRITES_BEFORE = 25
 
@@ -110,6 +120,90 @@ def test_postgresql_is_backed_up_under_writes_by_its_own_tools(tmp_path: Path) -
         # What Redis knew is not believed any more.
         assert again.rows("SELECT count(*) FROM cache_trust WHERE trusted") == [(0,)]
     account.client.close()
+
+
+def each_its_own(databases: dict[str, str]) -> dict[str, str]:
+    """The settings of an installation with a database for each module."""
+    urls = {f"BANYAN_{module.upper()}_DATABASE_URL": url for module, url in databases.items()}
+    return {**urls, "BANYAN_SECRET_KEY": "k" * 48}
+
+
+@contextmanager
+def registering(server: RunningServer) -> Iterator[None]:
+    """People go on registering: each is an event of the users' database that the notifications' inbox takes note of."""
+    stop = threading.Event()
+
+    def go_on() -> None:
+        with client_of(server.url) as client:
+            while not stop.is_set():
+                # 503 when others are hashing passwords: the next one then.
+                person = {"name": "Somebody", "email": unused_email(), "password": PASSWORD}
+                assert client.post("/users/", json=person).status_code in (201, 503)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def test_databases_of_several_services_are_backed_up_as_of_one_moment(tmp_path: Path) -> None:
+    settings = each_its_own({module: migrated_postgres_url() for module in MODULES})
+    with RunningServer(tmp_path / "data", settings) as server, registering(server):
+        account, before, done = backed_up(server, tmp_path / "backup.tar")
+    made = done.json_lines()[-1]
+    assert [entry["modules"] for entry in made["databases"]] == [[module] for module in MODULES]
+    assert made["one_moment"] is True
+
+    places = {module: postgres_server().new_database() for module in MODULES}
+    restored = banyan(["restore", str(tmp_path / "backup.tar")], tmp_path / "elsewhere", each_its_own(places))
+    assert restored.code == 0, restored.err
+    # An inbox that is ahead of its producer would take the next events for repeats, and skip them.
+    for producer in ("users", "todos"):
+        known = dict(
+            rows_of(places[producer], f"SELECT user_id, position FROM streams WHERE stream = '{producer}'")
+        )
+        for consumer in ("todos", "notifications"):
+            marks = rows_of(
+                places[consumer], f"SELECT user_id, position FROM inbox WHERE stream = '{producer}'"
+            )
+            assert [mark for mark in marks if mark[1] > known.get(mark[0], 0)] == [], (producer, consumer)
+    assert rows_of(places["notifications"], "SELECT count(*) FROM inbox WHERE stream = 'users'")[0][0] > 1
+    with RunningServer(tmp_path / "elsewhere", each_its_own(places)) as again:
+        holds(again, account, before)
+    account.client.close()
+
+
+@contextmanager
+def locked(url: str, statement: str) -> Iterator[None]:
+    """Somebody else's transaction, which has done this and does not end."""
+    binaries = find_binaries()
+    assert binaries is not None
+    psql = [binaries / "psql", url, "-Xqt"]
+    with subprocess.Popen(psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write(f"BEGIN; {statement};\n\\echo held\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "held\n"
+        yield
+
+
+def test_a_writer_that_does_not_end_is_not_waited_for_for_ever(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases = {module: migrated_postgres_url() for module in MODULES}
+    for name, value in each_its_own(databases).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(one_moment, "PATIENCE_MILLISECONDS", (10, 20))
+    with locked(databases["todos"], "LOCK TABLE events IN ROW EXCLUSIVE MODE"):
+        refused = cli("backup", str(tmp_path / "backup"))
+        locks = rows_of(databases["users"], "SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock'")
+        assert locks == [(0,)], "writers wait for what was given up"
+    assert (refused.code, "no moment could be found" in refused.err) == (1, True)
+    assert cli("backup", str(tmp_path / "backup")).code == 0
 
 
 def test_a_password_is_not_on_the_command_line_of_the_tools(
@@ -237,6 +331,36 @@ def test_a_damaged_database_is_not_backed_up(cli, data_dir: Path, tmp_path: Path
     done = cli("backup", str(tmp_path / "backup"))
     assert (done.code, "damaged" in done.err) == (1, True)
     assert [path.name for path in tmp_path.iterdir()] == ["data"], "something of it was left"
+
+
+@pytest.mark.parametrize("place", ["header", "schema"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("users", "list"),
+        ("migrate",),
+        ("backup", "elsewhere.tar"),
+        ("events", "verify"),
+        ("config",),
+        ("keys", "list"),
+        ("up",),
+    ],
+    ids=" ".join,
+)
+def test_a_damaged_file_is_told_by_every_command_and_mended_by_a_restore(
+    cli, data_dir: Path, tmp_path: Path, command: tuple[str, ...], place: str
+) -> None:
+    assert cli("backup", str(tmp_path / "backup")).code == 0
+    with (data_dir / "banyan.sqlite3").open("r+b") as file:
+        # Behind the header lies the page of the schema.
+        file.seek(0 if place == "header" else 100)
+        file.write(b"\xff" * 3000)
+    done = cli(*command)
+    assert done.code == 1
+    assert f"{data_dir / 'banyan.sqlite3'} is damaged" in done.err
+    assert "banyan restore" in done.err
+    assert cli("restore", str(tmp_path / "backup"), "--force").code == 0
+    assert cli("events", "verify").code == 0
 
 
 def test_a_running_server_is_not_restored_over(make_server, tmp_path: Path) -> None:

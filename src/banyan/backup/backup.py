@@ -1,7 +1,8 @@
 """Taking a backup, beside whatever serves."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,17 +38,18 @@ Tell = Callable[[Progress], None]
 async def back_up(settings: Settings, target: Path, tell: Tell, *, force: bool = False) -> Manifest:
     """Write everything that this installation needs to start again to `target`, whole or not at all.
 
-    Each database is as of one moment, later than the call; so everything that was acknowledged before is in it. Several
-    databases are each of a moment of their own. Raises BackupError, and Unavailable when a server does not answer.
+    It is as of one moment, later than the call; so everything that was acknowledged before is in it. Only a SQLite file beside
+    PostgreSQL is of a moment of its own. Raises BackupError, and Unavailable when a server does not answer.
     """
     require_free(target, force=force)
     places = {place: _modules_in(settings, place) for place in settings.databases(MODULES)}
     with new_backup(target) as folder:
         (folder / "databases").mkdir()
-        entries = [
-            await _database(place, modules, folder, number, tell)
-            for number, (place, modules) in enumerate(places.items(), start=1)
-        ]
+        async with _one_moment(list(places)) as snapshots:
+            entries = [
+                await _database(place, modules, folder, number, tell, snapshots)
+                for number, (place, modules) in enumerate(places.items(), start=1)
+            ]
         _copy_data_folder(settings, folder)
         made = Manifest(
             version=__version__,
@@ -55,6 +57,7 @@ async def back_up(settings: Settings, target: Path, tell: Tell, *, force: bool =
             secret_in="file" if settings.secret_key is None else "environment",
             secret_mark=secret_mark(settings.secret()),
             databases=tuple(entries),
+            one_moment=len({entry.kind for entry in entries}) == 1,
             files=manifest.checksums(folder),
         )
         made.write(folder)
@@ -70,8 +73,24 @@ def _modules_in(settings: Settings, place: Path | str) -> tuple[str, ...]:
     return tuple(module for module in MODULES if settings.database_of(module) == place)
 
 
+def _one_moment(places: Sequence[Path | str]) -> AbstractAsyncContextManager[Mapping[str, str]]:
+    """Snapshots to take the databases from, when there are several on PostgreSQL."""
+    urls = [place for place in places if isinstance(place, str)]
+    if len(urls) < 2:
+        return nullcontext({})
+    # Imported here: its driver is an extra.
+    from banyan.backup.one_moment import one_moment
+
+    return one_moment(urls)
+
+
 async def _database(
-    place: Path | str, modules: tuple[str, ...], folder: Path, number: int, tell: Tell
+    place: Path | str,
+    modules: tuple[str, ...],
+    folder: Path,
+    number: int,
+    tell: Tell,
+    snapshots: Mapping[str, str],
 ) -> DatabaseEntry:
     label = database_label(place)
     if isinstance(place, Path):
@@ -87,7 +106,7 @@ async def _database(
         done += 1
         tell(Progress(label, done, found.tables))
 
-    tools(found.major).dump(place, folder / file, count)
+    tools(found.major).dump(place, folder / file, count, snapshot=snapshots.get(place))
     return DatabaseEntry(file, "postgresql", modules, await revision(place) or "", found.major)
 
 

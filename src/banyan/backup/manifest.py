@@ -30,6 +30,7 @@ class DatabaseEntry:
 class Manifest:
     """secret_in: where the secret of this installation was: in its data folder, and so in the backup, or in the environment.
     secret_mark: tells whether another secret is the same one, and nothing else about it.
+    one_moment: whether all databases are as of the same moment.
     files: the SHA-256 of each file, by its path in the backup."""
 
     version: str
@@ -38,6 +39,7 @@ class Manifest:
     secret_mark: str
     databases: tuple[DatabaseEntry, ...]
     files: dict[str, str]
+    one_moment: bool = False
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:

@@ -68,13 +68,17 @@ class Tools:
 
     folder: Path
 
-    def dump(self, url: str, file: Path, tell: Callable[[], None]) -> None:
-        """The database as of one moment, in pg_dump's custom format, read back once. tell: called for each table.
+    def dump(self, url: str, file: Path, tell: Callable[[], None], *, snapshot: str | None = None) -> None:
+        """The database as of one moment, in pg_dump's custom format, read back once.
+
+        tell: called for each table. snapshot: an exported one, which says what moment.
 
         Raises BackupError.
         """
         options = ["--format=custom", "--no-owner", "--no-privileges", "--schema=public", "--verbose"]
         command = [self.folder / "pg_dump", *options, "--lock-wait-timeout=10s", f"--file={file}"]
+        if snapshot is not None:
+            command.append(f"--snapshot={snapshot}")
         with subprocess.Popen(  # noqa: S603 - programs that we found
             [*command, _without_password(url)], env=_environment(url), stderr=subprocess.PIPE, text=True
         ) as dumping:

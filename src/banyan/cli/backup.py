@@ -64,7 +64,7 @@ def backup(
         print_json({"done": "backup", "target": str(path), "bytes": _size(path), **asdict(made)})
         return
     say(f"[bold green]Backed up[/bold green] to [bold]{path}[/bold], {_size(path):,} bytes.")
-    if len(made.databases) > 1:
+    if not made.one_moment:
         say("[yellow]Each of the databases is of a moment of its own:[/yellow] see docs/guide/backup.md.")
     if made.secret_in == "environment":  # noqa: S105 - a place
         say("BANYAN_SECRET_KEY is not in it: keep that too, in another place.")
