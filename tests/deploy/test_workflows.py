@@ -78,7 +78,7 @@ def test_three_versions_of_python_are_tested(jobs: dict[str, Any]) -> None:
 def test_nothing_is_released_before_it_was_tested_or_deployed_before_it_was_signed(
     jobs: dict[str, Any],
 ) -> None:
-    assert jobs["image"]["needs"] == ["test", "try-image"]
+    assert jobs["image"]["needs"] == ["test", "try-image", "terraform"]
     assert jobs["deploy"]["needs"] == "image"
     order = [step.get("uses", step.get("run", "")) for step in jobs["image"]["steps"]]
 
@@ -118,6 +118,28 @@ def test_every_file_and_argument_that_it_names_exists(jobs: dict[str, Any]) -> N
     assert all(
         re.search(rf"^{target}:", makefile, re.MULTILINE) for target in re.findall(r"\bmake (\w+)", text)
     )
+
+
+def test_terraform_is_validated_in_a_version_that_each_of_its_roots_takes(jobs: dict[str, Any]) -> None:
+    checked = steps_of(jobs["terraform"])
+    assert "terraform fmt -check -recursive -diff deploy/terraform\n" in checked + "\n"
+    loop = re.search(r"for root in ([^;]+);", checked)
+    assert loop is not None
+    roots = {
+        path.parent.relative_to(ROOT).as_posix()
+        for path in (ROOT / "deploy/terraform").rglob("*.tf")
+        if "required_version" in path.read_text("utf-8")
+    }
+    assert set(loop[1].split()) == roots
+    (version,) = [
+        step["with"]["terraform_version"]
+        for step in jobs["terraform"]["steps"]
+        if "setup-terraform" in step.get("uses", "")
+    ]
+    for root in roots:
+        texts = "".join(path.read_text("utf-8") for path in (ROOT / root).glob("*.tf"))
+        (least,) = re.findall(r'required_version = ">= ([\d.]+)"', texts)
+        assert [int(part) for part in version.split(".")] >= [int(part) for part in least.split(".")]
 
 
 def test_what_the_smoke_test_asks_is_what_the_services_answer(jobs: dict[str, Any]) -> None:

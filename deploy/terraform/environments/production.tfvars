@@ -69,7 +69,7 @@ kafka = {
 
 rabbitmq = {
   version       = "3.13"
-  instance_type = "mq.m5.large"
+  instance_type = "mq.m7g.large"
   clustered     = true
 }
 

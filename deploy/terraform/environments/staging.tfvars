@@ -54,7 +54,7 @@ kafka = {
 
 rabbitmq = {
   version       = "3.13"
-  instance_type = "mq.m5.large"
+  instance_type = "mq.m7g.medium"
   clustered     = false
 }
 

@@ -52,7 +52,8 @@ resource "aws_elasticache_replication_group" "this" {
   transit_encryption_enabled = true
   transit_encryption_mode    = "required"
   auth_token                 = var.auth_token
-  auth_token_update_strategy = "SET"
+  # A new one is taken beside the former, until there is another: pods change over one by one.
+  auth_token_update_strategy = "ROTATE"
 
   snapshot_retention_limit   = 0
   maintenance_window         = "sun:04:30-sun:05:30"
