@@ -107,7 +107,7 @@ module "cache" {
   engine_version           = var.valkey.version
   node_type                = var.valkey.node_type
   nodes                    = var.valkey.nodes
-  auth_token               = module.secrets.tokens["valkey"]
+  auth_token               = module.secrets.valkey_password
   kms_key_arn              = module.encryption.key_arn
 }
 
@@ -137,7 +137,7 @@ module "rabbitmq" {
   instance_type            = var.rabbitmq.instance_type
   clustered                = var.rabbitmq.clustered
   username                 = local.rabbitmq_user
-  password                 = module.secrets.tokens["rabbitmq"]
+  password                 = module.secrets.rabbitmq_password
   kms_key_arn              = module.encryption.key_arn
 }
 

@@ -18,8 +18,8 @@ locals {
   }
 
   urls = merge(local.database_urls, {
-    "redis-url" = "rediss://:${module.secrets.tokens["valkey"]}@${module.cache.host}:6379/0"
-    "amqp-url"  = "amqps://${local.rabbitmq_user}:${module.secrets.tokens["rabbitmq"]}@${module.rabbitmq.endpoint}/"
+    "redis-url" = "rediss://:${module.secrets.valkey_password}@${module.cache.host}:6379/0"
+    "amqp-url"  = "amqps://${local.rabbitmq_user}:${module.secrets.rabbitmq_password}@${module.rabbitmq.endpoint}/"
   })
 
   # Of everything in `urls` that is no secret, and of the versions of what is.

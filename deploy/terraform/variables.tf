@@ -3,9 +3,9 @@ variable "environment" {
   type        = string
 
   validation {
-    # A load balancer's name has 32 characters at most, and `banyan-` takes seven.
-    condition     = can(regex("^[a-z][a-z0-9]{1,15}$", var.environment))
-    error_message = "Lower-case letters and digits, 2 to 16, beginning with a letter."
+    # The longest name made of it is a prefix of a role's, banyan-<environment>-notifications-rds-, with 38 characters at most.
+    condition     = can(regex("^[a-z][a-z0-9]{1,11}$", var.environment))
+    error_message = "Lower-case letters and digits, 2 to 12, beginning with a letter."
   }
 }
 
@@ -296,13 +296,13 @@ variable "smtp" {
 }
 
 variable "secret_versions" {
-  description = "Higher numbers make secrets anew: `secret-key`, `database-<name>`, `valkey`, `rabbitmq`. Each is 1 at first."
+  description = "Higher numbers make secrets anew: `secret-key`, `database-<name>`, `valkey`. Each is 1 at first. RabbitMQ's cannot be made anew: Amazon MQ changes no user of it."
   type        = map(number)
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.secret_versions) : can(regex("^(secret-key|valkey|rabbitmq|database-(all|users|todos|notifications))$", name))])
-    error_message = "Names are secret-key, valkey, rabbitmq, database-all, database-users, database-todos and database-notifications."
+    condition     = alltrue([for name in keys(var.secret_versions) : can(regex("^(secret-key|valkey|database-(all|users|todos|notifications))$", name))])
+    error_message = "Names are secret-key, valkey, database-all, database-users, database-todos and database-notifications."
   }
 }
 

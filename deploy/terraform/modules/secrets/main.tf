@@ -34,14 +34,19 @@ ephemeral "aws_secretsmanager_secret_version" "made" {
   secret_id = each.value.secret_id
 }
 
-resource "random_password" "token" {
-  for_each = toset(["valkey", "rabbitmq"])
-  length   = 48
-  special  = false
+resource "random_password" "valkey" {
+  length  = 48
+  special = false
 
   keepers = {
-    version = lookup(var.versions, each.value, 1)
+    version = lookup(var.versions, "valkey", 1)
   }
+}
+
+# Never made anew: Amazon MQ does not change a user of RabbitMQ, and pods would have a password that the broker does not know.
+resource "random_password" "rabbitmq" {
+  length  = 48
+  special = false
 }
 
 # What the chart's External Secrets read: <prefix>/<name of the Kubernetes Secret>, with its keys as properties.

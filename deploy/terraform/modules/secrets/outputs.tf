@@ -5,10 +5,14 @@ output "made" {
   ephemeral   = true
 }
 
-output "tokens" {
-  description = "The passwords of `valkey` and `rabbitmq`."
-  value       = { for name, token in random_password.token : name => token.result }
-  sensitive   = true
+output "valkey_password" {
+  value     = random_password.valkey.result
+  sensitive = true
+}
+
+output "rabbitmq_password" {
+  value     = random_password.rabbitmq.result
+  sensitive = true
 }
 
 output "readable_arns" {

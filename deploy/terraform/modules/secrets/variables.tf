@@ -9,7 +9,7 @@ variable "databases" {
 }
 
 variable "versions" {
-  description = "Versions of `secret-key`, `database-…`, `valkey` and `rabbitmq`, 1 if not named. Higher: it is made anew."
+  description = "Versions of `secret-key`, `database-…` and `valkey`, 1 if not named. Higher: it is made anew."
   type        = map(number)
 }
 
