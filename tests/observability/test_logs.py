@@ -33,6 +33,7 @@ ALWAYS = {
     "service.version",
     "process.pid",
 }
+BROKEN_TWIN = Path(__file__).parents[1] / "support" / "quotes_what_it_was_given.py"
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -45,7 +46,8 @@ def test_a_whole_walk_logs_nothing_private(tmp_path: Path) -> None:
         name: f"{name}-{secrets.token_hex(6)}" for name in ("title", "notes", "label", "list", "message")
     }
     private = list(words.values())
-    with Receiver() as hook, RunningServer(tmp_path, {"BANYAN_LOG_LEVEL": "DEBUG"}) as server:
+    settings = {"BANYAN_LOG_LEVEL": "DEBUG"}
+    with Receiver() as hook, RunningServer(tmp_path, settings, program=[str(BROKEN_TWIN)]) as server:
         mails = Mailbox(server.data_dir)
         ada = register(server.url)
         api = ada.client
@@ -54,8 +56,11 @@ def test_a_whole_walk_logs_nothing_private(tmp_path: Path) -> None:
 
         todo = create(api, words["title"], notes=words["notes"], labels=[words["label"]])
         api.patch(f"/todos/{todo['id']}", json={"title": words["title"] + "!"})
-        api.post("/lists", json={"name": words["list"]})
         api.get("/todos", params={"q": words["title"]})
+
+        # What is our own fault, by an error that quotes everything.
+        failed = api.post("/lists", json={"name": words["list"]})
+        assert failed.status_code == 500, failed.text
 
         hook.answers = [500, lambda handler: handler.connection.close()]
         made = api.post("/notifications/channels", json={"kind": "webhook", "url": hook.url})
@@ -93,6 +98,11 @@ def test_a_whole_walk_logs_nothing_private(tmp_path: Path) -> None:
         assert line.keys() >= ALWAYS
         assert line["process.pid"] == server.pid
         assert line["event.action"].replace("_", "").isalpha()
+    (failure,) = [line for line in lines if line["event.action"] == "request_failed"]
+    assert (failure["log.level"], failure["url.path"]) == ("error", "/lists")
+    assert failure["http.request.id"] == failed.headers["x-request-id"]
+    assert "list_service.py" in failure["error.stack_trace"]
+    assert failure["error.type"] == "ValueError"
     assert not [word for word in private if word in server.log_text()]
 
 
