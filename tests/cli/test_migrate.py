@@ -45,3 +45,17 @@ def test_with_an_old_database_commands_say_how_to_update_it(
     assert "0000" in done.err
     assert "banyan" in done.err
     assert "migrate" in done.err
+
+
+def test_a_database_of_a_later_version_is_served_and_left_alone(cli, data_dir: Path) -> None:
+    """So that the former version can restart during an upgrade, and be gone back to."""
+    with sqlite3.connect(data_dir / "banyan.sqlite3") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert cli("users", "list").code == 0
+    checked = cli("migrate", "--check")
+    assert checked.code == 0
+    assert "of a later version" in checked.out
+    migrated = cli("migrate", "--json")
+    assert (migrated.code, migrated.json()["migrated"], migrated.json()["current"]) == (0, False, "9999")
+    assert "warn migrations" in cli("doctor").out

@@ -111,15 +111,15 @@ class Environment:
     async def _require_migrated(self) -> None:
         """A newer database is fine: while a new version is rolled out, environments of this one go on being made."""
         # Imported here: their driver is an extra.
-        from banyan.infra.db.migrate import newest_revision
+        from banyan.infra.db.migrate import MigrationStatus, newest_revision
         from banyan.infra.db.postgres_migrations import revision_of
         from banyan.targets import MODULES
 
         for database in self.application.infra.settings.databases(MODULES):
-            current, needed = await revision_of(str(database)), newest_revision()
-            if current is None or current < needed:
+            status = MigrationStatus(await revision_of(str(database)), newest_revision())
+            if status.is_pending:
                 raise SettingsError(
-                    f"The database {database_label(database)} is at migration {current or 'none'}, and this version needs {needed}:"
+                    f"The database {database_label(database)} is at migration {status.current or 'none'}, and this version needs {status.newest}:"
                     " invoke the function `migrate` of this version first."
                 )
 

@@ -24,7 +24,9 @@ ANSWER_SECONDS = 0.2
 
 class NoLiveUpdates(NotFound):
     code = "live_updates_not_served"
-    detail = "This address serves no event streams or sockets: ask again for what you show, with `If-None-Match`."
+    detail = (
+        "This address serves no event streams or sockets: ask again for what you show, with `If-None-Match`."
+    )
 
 
 def http_function(environment: Environment) -> Callable[[Any, Any], dict[str, Any]]:

@@ -42,11 +42,11 @@ def migrate(
         before = status(database)
         done = False if check else _upgrade(settings.data_dir, database)
         after = status(database)
-        pending = pending or not after.is_current
+        pending = pending or after.is_pending
         label = database_label(database)
         if as_json:
             facts = {"database": label, "current": after.current, "newest": after.newest}
-            print_json({**facts, "before": before.current, "migrated": done, "pending": not after.is_current})
+            print_json({**facts, "before": before.current, "migrated": done, "pending": after.is_pending})
         else:
             _say(label, before, after, done=done)
     if pending:
@@ -60,6 +60,10 @@ def _say(label: str, before: "MigrationStatus", after: "MigrationStatus", *, don
         say(f"Migrated [bold]{label}[/bold] from {before.current or 'nothing'} to {after.current}.")
     elif after.is_current:
         say(f"[bold]{label}[/bold] is up to date, at {after.current}.")
+    elif not after.is_pending:
+        say(
+            f"[bold]{label}[/bold] is at {after.current}, of a later version than this one, which needs {after.newest}."
+        )
     else:
         say(f"[bold]{label}[/bold] is at {after.current or 'nothing'}; {after.newest} is pending.")
 

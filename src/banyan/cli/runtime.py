@@ -69,7 +69,7 @@ def require_migrated(settings: "Settings", modules: "Sequence[str] | None" = Non
                 f"Start Banyan once with `{command('up')}`, or make an empty database with `{command('migrate')}`.",
             )
         found = status(database)
-        if found.is_current:
+        if not found.is_pending:
             continue
         raise CliError(
             f"the database {database_label(database)} is at migration {found.current or 'none'}, and this version needs {found.newest}.",

@@ -11,9 +11,9 @@ def migrated(label: str, revision: str | None) -> Finding:
     if revision is not None and revision > newest:
         return Finding(
             "migrations",
-            "fail",
+            "warn",
             f"{label} is at {revision}, of a later version.",
-            "Install the later version again.",
+            "Install that version, unless you have just gone back from it.",
         )
     return Finding(
         "migrations",

@@ -22,6 +22,12 @@ class MigrationStatus:
     def is_current(self) -> bool:
         return self.current == self.newest
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether this version has something to do before it can serve. A database of a later version is served as it is:
+        migrations leave to the version before them what it needs, and it has to restart and to be rolled back to."""
+        return self.current is None or self.current < self.newest
+
 
 def newest_revision() -> str:
     """The revision that this version of Banyan needs. Files are named by revision, so nothing need be imported."""
@@ -42,7 +48,7 @@ def upgrade(database: Path | str) -> bool:
 
     Two processes may do it at once on PostgreSQL: the second waits, and finds nothing to do.
     """
-    if status(database).is_current:
+    if not status(database).is_pending:
         return False
     if isinstance(database, Path) and _is_empty(database):
         _make_newest(database)
