@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from banyan.settings import Settings
     from banyan.targets import Target
 
+# After so many more objects than went away, garbage is looked for among them. Python's own 700 are the requests of twenty clients
+# that wait for one commit: all alive, and looked at each time. More would let the bodies of failed requests wait for long.
+YOUNG_OBJECTS = 3000
+
 UP_EPILOG = """
 [bold]Examples[/bold]
   banyan up                         serve on http://127.0.0.1:8000, with data in ./data
@@ -256,6 +260,7 @@ def _serve_on(
     app = asgi(application)
     # What is there now stays for good: no collection need ever look at it again.
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
     if beside is None and target == "all":
         beside = _promotable
