@@ -55,6 +55,7 @@ class Worker:
             stack.push_async_callback(self.services.close)
             stack.push_async_callback(self.broker.close)
             runner = LoopRunner([self.tasks.loop(), meters.loop_lag(self.metrics).loop()])
+            meters.loop_failures(self.metrics, runner.failures)
             runner.start()
             try:
                 yield
@@ -106,6 +107,10 @@ def worker(settings: Settings) -> Worker:
     concurrency = settings.worker_concurrency
     metrics.gauge("banyan_task_concurrency", "Tasks that are done side by side at most.", lambda: concurrency)
     meters.task_queues(metrics, broker)
+    if local is not None:
+        databases = local.distinct_databases()
+        meters.databases(metrics, databases)
+        meters.backlogs(metrics, databases, local.relays, clock)
     return Worker(settings, broker, tasks, services, local, Readiness({"tasks": broker.check}), metrics)
 
 
