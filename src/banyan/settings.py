@@ -183,6 +183,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of Envoy's admin interface, which is for this machine alone.",
     )
+    gateway_metrics: str | None = Field(
+        None,
+        description="`HOST:PORT` at which the gateway tells its own metrics on `/metrics`, and answers nothing else. Unset:"
+        " nowhere.",
+    )
     gateway_trusted_hops: int = Field(
         0,
         ge=0,

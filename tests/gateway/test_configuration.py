@@ -57,6 +57,7 @@ def test_envoy_runs_by_it_with_everything_on(
         certificate=certificate,
         allowed_origins=("https://app.example.org", "https://other.example.org"),
         trusted_hops=2,
+        metrics=Address("0.0.0.0", 9902),
         public_url="https://todos.example.org",
         address_rate=Rate(7, timedelta(seconds=90), burst=3),
     )

@@ -56,7 +56,8 @@ def _cluster(cluster: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
 def _listener(listener: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
     (chain,) = listener["filter_chains"]
     manager = chain["filters"][0]["typed_config"]
-    manager["route_config"] = _found(manager.pop("rds")["config_source"], files)
+    if "rds" in manager:
+        manager["route_config"] = _found(manager.pop("rds")["config_source"], files)
     if CERTIFICATE in files:
         common = chain.get("transport_socket", {}).get("typed_config", {}).get("common_tls_context")
         if common is not None:

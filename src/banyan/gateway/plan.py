@@ -55,6 +55,7 @@ class Plan:
     internal_ports: service → the port on 127.0.0.1 at which the others call it; none where something else balances those
     calls. trusted_hops: proxies in front of this gateway, which have put the client's address into `X-Forwarded-For`.
     traces: None when none are recorded.
+    metrics: where it tells its own, if anywhere.
     """
 
     listen: Address
@@ -68,6 +69,7 @@ class Plan:
     trusted_hops: int = 0
     certificate: Certificate | None = None
     traces: Traces | None = None
+    metrics: Address | None = None
 
     @classmethod
     def of(
@@ -105,6 +107,7 @@ class Plan:
             trusted_hops=settings.gateway_trusted_hops,
             certificate=Certificate(chain.resolve(), key.resolve()) if chain and key else None,
             traces=Traces(endpoint, share, settings.env) if endpoint else None,
+            metrics=parse_address(settings.gateway_metrics) if settings.gateway_metrics else None,
         )
 
     @property
@@ -129,6 +132,15 @@ def parse_replicas(texts: Iterable[str]) -> Replicas:
         if len({address.is_name for address in addresses}) > 1:
             raise ValueError(f"the replicas of {service} are either all IP addresses or all names")
     return found
+
+
+def parse_address(text: str) -> Address:
+    """`HOST:PORT`, an IPv6 host in brackets. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return Address(host, int(port))
 
 
 def parse_ports(texts: Iterable[str]) -> dict[str, int]:

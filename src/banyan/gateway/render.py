@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from banyan.gateway import clusters, listeners, traces, virtual_hosts
+from banyan.gateway import clusters, listeners, metrics, traces, virtual_hosts
 from banyan.gateway.plan import Plan
 from banyan.gateway.routes import RouteTable
 
@@ -50,6 +50,8 @@ def render(plan: Plan, table: RouteTable, folder: Path) -> dict[str, str]:
     ]
     if plan.traces is not None:
         resources[CLUSTERS].append(traces.cluster(plan.traces))
+    if plan.metrics is not None:
+        resources[CLUSTERS].append(metrics.cluster(plan))
     resources[PUBLIC_ROUTES] = [virtual_hosts.public_routes(plan, table)]
     for service in plan.internal_ports:
         resources[_internal_file(service)] = [virtual_hosts.internal_routes(service)]
@@ -71,7 +73,8 @@ def _listeners(plan: Plan, table: RouteTable, folder: Path) -> list[dict[str, An
         listeners.internal_listener(service, port, _source(folder, _internal_file(service)))
         for service, port in plan.internal_ports.items()
     ]
-    return [public, *internal]
+    own = [metrics.listener(plan)] if plan.metrics is not None else []
+    return [public, *internal, *own]
 
 
 def _internal_file(service: str) -> str:
