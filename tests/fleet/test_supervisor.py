@@ -55,6 +55,31 @@ def test_a_process_that_dies_is_started_again_on_its_port(make_fleet: MakeFleet)
     assert "todos-2 ended (killed by SIGKILL)" in fleet.output()
 
 
+def scraped(fleet: RunningFleet) -> dict[str, tuple[str, str]]:
+    groups = json.loads(fleet.folder.scrape_targets.read_text())
+    return {group["labels"]["instance"]: (group["labels"]["job"], *group["targets"]) for group in groups}
+
+
+def test_prometheus_is_told_whom_to_ask(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet()
+
+    def told(*names: str) -> dict[str, tuple[str, str]]:
+        ports = {name: f"127.0.0.1:{fleet.process(name)['port']}" for name in names}
+        jobs = {name: "banyan-gateway" if name == "envoy" else "banyan" for name in names}
+        return {name: (jobs[name], ports[name]) for name in names}
+
+    assert scraped(fleet) == told("todos-1", "todos-2", "relay-1", "envoy")
+    assert fleet.command("scale", "todos=1").code == 0
+    assert scraped(fleet) == told("todos-1", "relay-1", "envoy")
+    # Who died is still asked, so that it is noticed; whoever was ended is not.
+    (fleet.folder.of_service("relay-1") / "crash").touch()
+    pid = fleet.kill("relay-1")
+    eventually(lambda: fleet.process("relay-1")["pid"] != pid or None, "it is gone")
+    assert scraped(fleet) == told("todos-1", "relay-1", "envoy")
+    fleet.stop()
+    assert scraped(fleet) == {}
+
+
 def test_the_gateway_is_told_of_a_death_and_of_the_return(make_fleet: MakeFleet) -> None:
     fleet = make_fleet()
     first, second = fleet.process("todos-1")["port"], fleet.process("todos-2")["port"]

@@ -45,7 +45,8 @@ def make_plan(settings: Settings, folder: FleetFolder, replicas: Mapping[str, in
             stop_seconds=STOP_SECONDS,
         )
         after = ("migrations",) if stage is Stage.SERVICES else ()
-        return Planned(server, stage, service, replica, port, after)
+        tells = None if stage is Stage.SERVERS else port
+        return Planned(server, stage, service, replica, port, after, metrics_port=tells)
 
     def service(name: str, replica: int, port: int) -> Planned:
         process = f"{name}-{replica}"

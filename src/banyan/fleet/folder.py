@@ -38,6 +38,11 @@ class FleetFolder:
         return self.root / "run.json"
 
     @property
+    def scrape_targets(self) -> Path:
+        """Whom Prometheus asks; see `scraping.py`."""
+        return self.root / "prometheus.json"
+
+    @property
     def mails(self) -> Path:
         """Where `banyan mail` looks, and so where every process keeps its mails."""
         return self.data_dir / "mail"

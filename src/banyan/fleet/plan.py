@@ -26,7 +26,7 @@ class Planned:
 
     service: what it is one of, such as `todos`; the same as its name where there is only one. replica: its number among
     those, from 1. port: where it answers. after: the processes and jobs that must be there before it is started, as far as
-    the plan has them.
+    the plan has them. metrics_port: where it answers `/metrics`, if it does.
     """
 
     server: Server
@@ -35,6 +35,7 @@ class Planned:
     replica: int
     port: int
     after: tuple[str, ...] = ()
+    metrics_port: int | None = None
 
     @property
     def name(self) -> str:

@@ -74,7 +74,7 @@ def make_plan(settings: Settings, folder: FleetFolder, replicas: Mapping[str, in
         internal={module: free_port(ports) for module in MODULES},
     )
     port = settings.port or free_port(ports)
-    admin_port = free_port(ports)
+    admin_port, metrics_port = free_port(ports), free_port(ports)
     gateway_folder = folder.of_server("gateway")
     gateway = servers.found(lambda: envoy.describe(gateway_folder, admin_port))
     if servers.missing:
@@ -89,6 +89,7 @@ def make_plan(settings: Settings, folder: FleetFolder, replicas: Mapping[str, in
         "BANYAN_HOST": settings.host,
         "BANYAN_PORT": str(port),
         "BANYAN_GATEWAY_ADMIN_PORT": str(admin_port),
+        "BANYAN_GATEWAY_METRICS": f"{LOOPBACK}:{metrics_port}",
         "BANYAN_GATEWAY_INTERNAL": ",".join(f"{name}={port}" for name, port in addresses.internal.items()),
         # Nobody answers there: the supervisor writes the real ones into the same files before Envoy reads them.
         "BANYAN_GATEWAY_REPLICAS": f"all={LOOPBACK}:1",
@@ -107,7 +108,9 @@ def make_plan(settings: Settings, folder: FleetFolder, replicas: Mapping[str, in
         ],
         replicas={**REPLICAS, **replicas},
         service=lambda name, number, port: _service(settings, folder, addresses, common, name, number, port),
-        gateway=Planned(gateway, Stage.GATEWAY, "envoy", 1, port, after=("routes",)),
+        gateway=Planned(
+            gateway, Stage.GATEWAY, "envoy", 1, port, after=("routes",), metrics_port=metrics_port
+        ),
         endpoints=EnvoyEndpoints(gateway_folder, admin_port),
         routed=ROUTED,
         environment=everywhere,
@@ -234,7 +237,7 @@ def _service(
         },
         stop_seconds=settings.drain_seconds + settings.shutdown_timeout.total_seconds() + STOP_MARGIN_SECONDS,
     )
-    return Planned(server, Stage.SERVICES, name, number, port, after=BEFORE_SERVICES)
+    return Planned(server, Stage.SERVICES, name, number, port, after=BEFORE_SERVICES, metrics_port=port)
 
 
 def _share_mails(folder: Path, mails: Path) -> None:

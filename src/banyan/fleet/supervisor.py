@@ -19,6 +19,7 @@ from banyan.fleet.plan import Job, Plan, Planned, Stage
 from banyan.fleet.ports import free_port
 from banyan.fleet.process import StartFailed, Supervised, Surroundings, clean_environment, how_it_ended
 from banyan.fleet.report import STOP, Event, Report
+from banyan.fleet.scraping import write_targets
 
 LOOK_SECONDS = 2.0
 MAX_REPLICAS = 50
@@ -399,6 +400,9 @@ class Supervisor:
                 remains.Started(process.name, *known, int(process.planned.stage), int(server.stop_signal))
             )
         remains.write_run(self._folder.run_file, remains.Run(self.run_id, os.getpid(), tuple(started)))
+        # Whoever is ended on purpose is missed by nobody; whoever dies stays in it.
+        expected = () if self.state == "stopping" else self.processes.values()
+        write_targets(self._folder.scrape_targets, [process.planned for process in expected])
 
 
 async def _all_of(works: Iterable[Coroutine[Any, Any, object]]) -> None:
