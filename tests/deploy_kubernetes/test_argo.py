@@ -104,7 +104,8 @@ def test_each_rollout_runs_a_deployment_that_leaves_it_the_pods() -> None:
     }
     assert set(rollouts) == without_pods
     services = {one["metadata"]["name"] for one in of_kind(CHART_IN_MESH, "Service")}
-    jobs = {target_of(one) for one in of_kind(CHART_IN_MESH, "Deployment")}
+    # As the chart's ServiceMonitor makes them.
+    jobs = {f"banyan-{target_of(one)}" for one in of_kind(CHART_IN_MESH, "Deployment")}
     templates = {one["metadata"]["name"] for one in of_kind(ARGO, "AnalysisTemplate")}
     kinds = set()
     for name, rollout in rollouts.items():

@@ -23,7 +23,10 @@ RULES: dict[str, Any] = {
                     "expr": "x > 0.01",
                     "for": "2m",
                     "labels": {"severity": "page"},
-                    "annotations": {"summary": "{{ $labels.job }} burns {{ $value | humanizePercentage }}."},
+                    "annotations": {
+                        "summary": "{{ $labels.job }} burns {{ $value | humanizePercentage }}.",
+                        "runbook_url": "{{ $externalURL }}/user/runbooks/ErrorBudgetBurns.md",
+                    },
                 }
             ],
         }
@@ -75,7 +78,9 @@ def test_a_copy_that_differs_is_told_and_made_equal(script: ModuleType, deploy: 
     assert not stray.exists()
 
 
-def test_dashboards_and_rules_reach_kubernetes_unchanged(script: ModuleType, deploy: Path) -> None:
+def test_dashboards_and_rules_reach_kubernetes_unchanged_but_for_where_runbooks_are(
+    script: ModuleType, deploy: Path
+) -> None:
     script.copy(deploy)
 
     manifests = render(values_of("everything-on"), deploy / "helm" / "banyan")
@@ -84,7 +89,10 @@ def test_dashboards_and_rules_reach_kubernetes_unchanged(script: ModuleType, dep
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(dashboard["data"]["overview.json"]) == DASHBOARD
     rules = named(manifests, "PrometheusRule", "banyan-slo")
-    assert rules["spec"] == RULES
+    wanted = json.dumps(RULES).replace(
+        "{{ $externalURL }}/user/runbooks", "https://docs.example.org/runbooks"
+    )
+    assert rules["spec"] == json.loads(wanted)
     assert misshapen(rules) == []
     without = render(values_of("default"), deploy / "helm" / "banyan")
     assert of_kind(without, "ConfigMap", "PrometheusRule") == []

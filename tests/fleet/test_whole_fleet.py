@@ -3,17 +3,35 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.support.accounts import Account
+from tests.support.accounts import Account, client_of
 from tests.support.eventually import eventually
 from tests.support.fleet import RunningFleet, still_running, wait_gone
+from tests.support.ports import free_ports
+from tests.support.prometheus import alerts, ask, listed, names_in, queries, soon_seen
+from tests.support.server import RunningServer
+from tests.support.watched import Visitors, watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # What RELIABILITY.md gives a start on a quiet machine is 30 s; here others may work beside it.
 CLIENTS = 4
+# Nobody is refused for too many here; tests of pools, budgets and of the gateway bring each of these about.
+AT_REST = {
+    "banyan_database_waits_total",
+    "banyan_database_wait_seconds_total",
+    "banyan_database_refused_total",
+    "banyan_retries_refused_total",
+    "envoy_http_local_rate_limit_rate_limited",
+    "envoy_listener_downstream_global_cx_overflow",
+    "envoy_cluster_upstream_rq_retry",
+    "envoy_cluster_upstream_rq_retry_overflow",
+    "envoy_cluster_upstream_rq_pending_overflow",
+    "envoy_cluster_outlier_detection_ejections_enforced_total",
+}
 
 
 class Load:
@@ -83,6 +101,118 @@ def test_operators_work_on_all_databases(fleet: RunningFleet, account: Account) 
     assert account.email in banyan(["users", "list"], fleet.data_dir, environment).out
     verified = banyan(["events", "verify"], fleet.data_dir, environment)
     assert verified.code == 0, verified.out
+
+
+@pytest.fixture(scope="class")
+def workers(fleet: RunningFleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One more replica, which is what none of a fleet is: several processes on one port."""
+    told = fleet.environment()
+    database = told["BANYAN_USERS_DATABASE_URL"]
+    settings = {**told, "BANYAN_DATABASE_URL": database, "BANYAN_WORKERS": "2", "BANYAN_PORT": "0"}
+    del settings["BANYAN_DATA_DIR"]
+    with RunningServer(tmp_path_factory.mktemp("workers") / "data", settings, target="users") as server:
+        yield server
+
+
+@pytest.fixture(scope="class")
+def prometheus(
+    fleet: RunningFleet, workers: RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Sees the fleet, those workers, and a server on SQLite; and all of them are used."""
+    folder = tmp_path_factory.mktemp("watched")
+    # Nobody answers there: its breaker opens, and the server does without.
+    lost = {"BANYAN_REDIS_URL": f"redis://127.0.0.1:{free_ports(1)[0]}"}
+    with RunningServer(folder / "alone", lost) as alone:
+        others = {"workers": workers.url, "alone": alone.url}
+        with watched(folder, fleet, others) as url, Visitors(fleet.url), Visitors(alone.url):
+            yield url
+
+
+class TestUnderPrometheus:
+    """As long as these run a Prometheus scrapes the fleet, and somebody uses it."""
+
+    def test_prometheus_sees_every_process(self, fleet: RunningFleet, prometheus: str) -> None:
+        processes = fleet.status()["processes"]
+        expected = {one["name"] for one in processes if one["stage"] != "servers"} | {"workers", "alone"}
+
+        def look() -> bool | None:
+            up = {sample["metric"]["instance"] for sample in ask(prometheus, "up == 1") or ()}
+            return up == expected or None
+
+        soon_seen(look, f"{expected} are up")
+
+    def test_every_metric_of_the_guide_is_there_and_moves_and_no_other_is(
+        self, fleet: RunningFleet, prometheus: str
+    ) -> None:
+        # Calls to a service that is without its database are repeated, and background work fails.
+        fleet.wait_back("postgresql", fleet.kill("postgresql"), within_seconds=60)
+        kinds = listed()
+        samples = {name: f"{name}_count" if kind == "histogram" else name for name, kind in kinds.items()}
+        moving = " or ".join(
+            f'label_replace(sum({samples[name]}) > 0, "is", "{name}", "", "")'
+            for name, kind in kinds.items()
+            if kind != "gauge" and name not in AT_REST
+        )
+
+        def look() -> bool | None:
+            told = watcher.get("/api/v1/label/__name__/values").json()["data"]
+            names = {name for text in told if not text.endswith("_created") for name in names_in(text)}
+            ours = {name for name in names if name.startswith("banyan_")}
+            missed.clear()
+            missed.update(kinds.keys() - names, ours - kinds.keys())
+            moved = {sample["metric"]["is"] for sample in ask(prometheus, moving) or ()}
+            missed.update(
+                name for name, kind in kinds.items() if kind != "gauge" and name not in AT_REST | moved
+            )
+            return not missed or None
+
+        missed: set[str] = set()
+        try:
+            with client_of(prometheus) as watcher:
+                soon_seen(look, "all are there")
+        except AssertionError as error:
+            raise AssertionError(f"missing, not in the guide, or still zero: {sorted(missed)}") from error
+
+    def test_several_workers_count_together_what_each_has_done(
+        self, workers: RunningServer, prometheus: str
+    ) -> None:
+        both = 'count(banyan_worker_up{instance="workers"} == 1) == 2'
+        soon_seen(lambda: ask(prometheus, both), "both are up")
+        asked = 40
+        with client_of(workers.url) as client:
+            for _ in range(asked):
+                # A connection each: the kernel gives them to the workers.
+                answer = client.get("/users/nobody", headers={"connection": "close"})
+                assert answer.status_code == 401
+        mine = '{instance="workers",route="/users/{user_id}"}'
+        total = f"sum(banyan_http_requests_total{mine})"
+
+        def look() -> bool | None:
+            found = ask(prometheus, total)
+            return (found is not None and float(found[0]["value"][1]) == asked) or None
+
+        soon_seen(look, f"{asked} requests are counted, each once")
+        each = ask(prometheus, f"sum by (worker) (banyan_http_requests_total{mine}) > 0") or []
+        assert {sample["metric"]["worker"] for sample in each} == {"1", "2"}
+        # What each of them is: two processes, of one version.
+        for name in ("process_resident_memory_bytes", "banyan_build_info", "banyan_worker_up"):
+            of_each = ask(prometheus, f'{name}{{instance="workers"}}') or []
+            assert sorted(sample["metric"]["worker"] for sample in of_each) == ["1", "2"]
+
+    def test_every_query_of_the_dashboards_is_answered_with_data(self, prometheus: str) -> None:
+        for query in queries():
+            # Not a number is no data either: a share of nothing, a quantile of no requests.
+            soon_seen(lambda query=query: ask(prometheus, query), query)
+
+    def test_prometheus_shows_the_pages_that_alerts_link_to(self, prometheus: str) -> None:
+        with client_of(prometheus) as client:
+            groups = client.get("/api/v1/rules").json()["data"]["groups"]
+            found = {rule["name"]: rule for group in groups for rule in group["rules"]}
+            for alert in alerts():
+                # As Prometheus itself has read it; it puts its own address there when the alert fires.
+                link = found[alert["alert"]]["annotations"]["runbook_url"]
+                page = client.get(link.replace("{{ $externalURL }}", prometheus))
+                assert page.text.startswith(f"# {alert['alert']}\n"), link
 
 
 def test_scaling_and_rolling_lose_no_request(fleet: RunningFleet, account: Account) -> None:

@@ -1,170 +1,139 @@
-"""A real Prometheus scrapes a real server: every metric is in the guide, every query of ours is answered."""
+"""Rules, dashboards, runbooks and who is scraped: one with the other, and by Prometheus's own tools.
+
+That a real Prometheus gets data for all of it from a fleet is seen in tests/fleet/test_whole_fleet.py.
+"""
 
 import json
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
-from tests.support.accounts import Account, register
-from tests.support.eventually import eventually
-from tests.support.ports import free_ports
-from tests.support.programs import missing
-from tests.support.server import RunningServer
+from tests.support.chart import of_kind, render, values_of
+from tests.support.prometheus import (
+    DASHBOARDS,
+    DEPLOY,
+    PAGES,
+    alerts,
+    listed,
+    names_in,
+    program,
+    queries,
+    rules,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy" / "prometheus"
-RULES = sorted((DEPLOY / "rules").glob("*.yaml"))
-DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-GUIDE = ROOT / "docs" / "guide" / "metrics.md"
-NAME = re.compile(r"\bbanyan_[a-z_]+")
-SUFFIX = re.compile(r"_(bucket|sum|count|created)$")
-# What a server alone on SQLite does not tell: several workers, Kafka, other services, RabbitMQ and its workers.
-NEEDS_OTHERS = {
-    "banyan_worker_up",
-    "banyan_consumer_lag_events",
-    "banyan_retries_total",
-    "banyan_retries_refused_total",
-    "banyan_task_queue_messages",
-    "banyan_task_queue_consumers",
-    "banyan_tasks_total",
-    "banyan_task_duration_seconds",
-    "banyan_tasks_running",
-    "banyan_task_concurrency",
-}
+from banyan.fleet.folder import FleetFolder
+from banyan.fleet.scraping import JOBS
+from banyan.settings import Settings
+
+COMPOSE = DEPLOY.parent / "compose"
+PAGE = re.compile(r"\{\{ \$externalURL \}\}/user/(runbooks/(\w+)\.md)")
 
 
-def queries() -> list[str]:
-    return [
-        target["expr"]
-        for path in DASHBOARDS
-        for panel in json.loads(path.read_text("utf-8"))["panels"]
-        for target in panel["targets"]
-    ]
-
-
-def rules() -> list[dict[str, Any]]:
-    return [
-        rule
-        for path in RULES
-        for group in yaml.safe_load(path.read_text("utf-8"))["groups"]
-        for rule in group["rules"]
-    ]
-
-
-def names_in(text: str) -> set[str]:
-    return {SUFFIX.sub("", name) for name in NAME.findall(text)}
-
-
-def program(name: str) -> str:
-    return shutil.which(name) or missing(f"{name} is not installed (Debian: prometheus)")
-
-
-@pytest.fixture(scope="module")
-def account(busy: RunningServer) -> Account:
-    return register(busy.url)
-
-
-@pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    # Nobody answers there: its breaker is shown all the same, and the server does without.
-    settings = {
-        "BANYAN_REDIS_URL": f"redis://127.0.0.1:{free_ports(1)[0]}",
-        "BANYAN_RATE_LIMIT_USER": "60/minute burst 15",
-    }
-    with RunningServer(tmp_path_factory.mktemp("busy") / "data", settings) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def prometheus(busy: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("prometheus")
-    config = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text("utf-8"))
-    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
-    config["rule_files"] = [str(path) for path in RULES]
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [busy.url.removeprefix("http://")]
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_ports(1)[0]}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program("prometheus"),
-                f"--config.file={folder}/prometheus.yaml",
-                f"--storage.tsdb.path={folder}/data",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-        )
-    try:
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def ask(url: str, query: str) -> list[Any] | None:
-    """What it answers; None while it does not answer, or knows of nothing. Raises AssertionError for what is no query."""
-    try:
-        answer = httpx.get(f"{url}/api/v1/query", params={"query": query}, trust_env=False)
-    except httpx.TransportError:
-        return None
-    if answer.status_code == 503:
-        return None
-    assert answer.status_code == 200, answer.text
-    return answer.json()["data"]["result"] or None
-
-
-def test_the_guide_lists_exactly_the_metrics_that_are_there(busy: RunningServer) -> None:
-    page = httpx.get(busy.url + "/metrics", trust_env=False).text
-    families = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE banyan_")}
-    told = {name for name in families if not name.endswith("_created")}
-    listed = {
-        line.split("`")[1].partition("{")[0]
-        for line in GUIDE.read_text("utf-8").splitlines()
-        if line.startswith("| `banyan_")
-    }
-    assert told | NEEDS_OTHERS == listed
+def jobs_in(path: Path) -> set[str]:
+    jobs = {job["job_name"] for job in yaml.safe_load(path.read_text("utf-8"))["scrape_configs"]}
+    return jobs - {"prometheus"}
 
 
 def test_rules_and_dashboards_know_only_metrics_of_the_guide() -> None:
-    listed = names_in(GUIDE.read_text("utf-8"))
     used = names_in("\n".join([*queries(), *(rule["expr"] for rule in rules())]))
-    assert used <= listed
-    assert len(used) > 20
+    assert used <= listed().keys()
+    assert len(used) > 30
 
 
-def test_every_query_of_the_dashboards_is_answered_with_data(prometheus: str, account: Account) -> None:
-    def look(query: str) -> list[Any] | None:
-        # A rate is seen between two scrapes: the traffic goes on. Some of it is over the limit, which is shown too.
-        account.client.post("/todos", json={"title": "Be counted"})
-        account.client.get("/todos")
-        account.client.get("/todos")
-        return ask(prometheus, query)
-
-    for query in queries():
-        if not names_in(query) & NEEDS_OTHERS:
-            eventually(lambda query=query: look(query), query, within_seconds=20)
+def test_prometheus_understands_every_query(tmp_path: Path) -> None:
+    recorded = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
+    assert len(recorded) > 40
+    file = tmp_path / "queries.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}))
+    done = subprocess.run(
+        [program("promtool"), "check", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
-def test_prometheus_understands_every_query_and_rule(prometheus: str) -> None:
-    eventually(lambda: ask(prometheus, "vector(1)"), "it is ready", within_seconds=20)
-    for query in [*queries(), *(rule["expr"] for rule in rules())]:
-        ask(prometheus, query)
+def test_no_two_dashboards_are_one_to_grafana() -> None:
+    dashboards = [json.loads(path.read_text("utf-8")) for path in DASHBOARDS]
+    assert len({dashboard["uid"] for dashboard in dashboards}) == len(dashboards)
+    for dashboard in dashboards:
+        panels = dashboard["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+        assert len(places) == len(panels), dashboard["title"]
 
 
-@pytest.mark.parametrize(
-    "rule", [rule for rule in rules() if "alert" in rule], ids=lambda rule: rule["alert"]
-)
-def test_each_alert_has_a_page_that_says_what_to_do(rule: dict[str, Any]) -> None:
-    page = ROOT / rule["annotations"]["runbook_url"]
-    assert page.read_text("utf-8").startswith(f"# {rule['alert']}\n")
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_each_alert_links_to_a_page_that_says_what_to_do(rule: dict[str, Any]) -> None:
+    link = PAGE.fullmatch(rule["annotations"]["runbook_url"])
+    assert link is not None
+    assert (PAGES / link[1]).read_text("utf-8").startswith(f"# {rule['alert']}\n")
+
+
+def test_compose_shows_the_pages_where_alerts_link_to() -> None:
+    service = yaml.safe_load((COMPOSE / "compose.yaml").read_text("utf-8"))["services"]["prometheus"]
+    told = dict(option.removeprefix("--").split("=", 1) for option in service["command"])
+    mounted = {}
+    for volume in service["volumes"]:
+        source, place, *_ = volume.split(":")
+        mounted[place] = (COMPOSE / source).resolve()
+    assert mounted[told["web.user-assets"] + "/runbooks"] == PAGES / "runbooks"
+    # What is published to the machine, where the one sits who follows a link.
+    assert told["web.external-url"].removeprefix("http://localhost:") in service["ports"][0]
+
+
+def test_the_chart_links_to_where_the_pages_are_said_to_be() -> None:
+    for values, base in (
+        ("default", "https://banyan.example.org/runbooks"),
+        ("everything-on", "https://docs.example.org/runbooks"),
+    ):
+        chosen = values_of(values)
+        chosen["prometheusRule"] = {**chosen.get("prometheusRule", {}), "enabled": True}
+        found = [
+            rule["annotations"]["runbook_url"]
+            for manifest in of_kind(render(chosen), "PrometheusRule")
+            for group in manifest["spec"]["groups"]
+            for rule in group["rules"]
+            if "alert" in rule
+        ]
+        assert sorted(found) == sorted(f"{base}/{rule['alert']}.md" for rule in alerts())
+
+
+def test_jobs_have_one_name_everywhere() -> None:
+    """Rules and dashboards go by them."""
+    gateway = "banyan-gateway"
+    assert set(JOBS.values()) == {"banyan", gateway}
+    assert jobs_in(DEPLOY / "prometheus.yaml") == {"banyan"}
+    assert jobs_in(COMPOSE / "prometheus.yml") == {"banyan", gateway}
+    chart = render(values_of("everything-on"))
+    (services,) = of_kind(chart, "ServiceMonitor")
+    (endpoint,) = services["spec"]["endpoints"]
+    assert endpoint["relabelings"] == [
+        {"sourceLabels": ["job"], "targetLabel": "job", "replacement": "banyan-$1"}
+    ]
+    (proxies,) = of_kind(chart, "PodMonitor")
+    (endpoint,) = proxies["spec"]["podMetricsEndpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": gateway}]
+    selectors = re.findall(r'job(=~?)"([^"]*)"', "\n".join([*queries(), *(rule["expr"] for rule in rules())]))
+    assert set(selectors) == {("=~", "banyan.*"), ("=", gateway)}
+
+
+def test_the_fleets_configuration_reads_the_list_that_the_fleet_keeps() -> None:
+    (job,) = yaml.safe_load((DEPLOY / "fleet.yaml").read_text("utf-8"))["scrape_configs"]
+    ((file,),) = [source["files"] for source in job["file_sd_configs"]]
+    root = DEPLOY.parents[1]
+    usual = Settings().data_dir  # pyright: ignore[reportCallIssue] - every field has a default
+    assert (DEPLOY / file).resolve() == FleetFolder(root / usual).scrape_targets
+
+
+def test_compose_scrapes_the_gateway_where_it_is_told_to_tell() -> None:
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text("utf-8"))["services"]
+    port = services["gateway-files"]["environment"]["BANYAN_GATEWAY_METRICS"].rpartition(":")[2]
+    jobs = yaml.safe_load((COMPOSE / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    (targets,) = [job["static_configs"][0]["targets"] for job in jobs if job["job_name"] == "banyan-gateway"]
+    assert targets == [f"gateway:{port}"]
+    assert not any(published.endswith(f":{port}") for published in services["gateway"]["ports"])
 
 
 def test_the_rules_fire_when_they_should_and_only_then() -> None:
@@ -181,4 +150,4 @@ def test_the_rules_fire_when_they_should_and_only_then() -> None:
         for case in test["alert_rule_test"]
         if case.get("exp_alerts")
     }
-    assert tested == {rule["alert"] for rule in rules() if "alert" in rule}
+    assert tested == {rule["alert"] for rule in alerts()}

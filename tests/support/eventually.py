@@ -10,8 +10,17 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.02
 
 
-def eventually(look: Callable[[], T | None], what: str, *, within_seconds: float = 10.0) -> T:
-    """What `look` finds, as soon as it finds something. Raises AssertionError, naming `what`, after the deadline."""
+def eventually(
+    look: Callable[[], T | None],
+    what: str,
+    *,
+    within_seconds: float = 10.0,
+    every_seconds: float = LOOK_SECONDS,
+) -> T:
+    """What `look` finds, as soon as it finds something. Raises AssertionError, naming `what`, after the deadline.
+
+    every_seconds: the pause between two looks; longer for what changes now and then, and costs something to look at.
+    """
     deadline = time.monotonic() + within_seconds
     while True:
         found = look()
@@ -19,7 +28,7 @@ def eventually(look: Callable[[], T | None], what: str, *, within_seconds: float
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_seconds:g} s: {what}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(every_seconds)
 
 
 async def soon(look: Callable[[], Awaitable[T | None]], what: str, *, within_seconds: float = 10.0) -> T:
