@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from banyan.infra.db.coalescer import Coalescer
+from banyan.infra.db.coalescer import ALONE_AT_ONCE, Coalescer
 from banyan.infra.telemetry.trace import continue_trace, current_traceparent
 from banyan.kernel.errors import StorageFull, Unavailable
 
@@ -71,6 +71,42 @@ async def test_one_bad_item_fails_alone_and_its_neighbours_succeed():
     assert [results[0], results[2]] == [1, 3]
     assert isinstance(results[1], ValueError)
     assert calls == [[1, 2, 3], [1], [2], [3]]
+
+
+async def test_those_that_are_tried_alone_are_a_few_at_a_time():
+    running, most = 0, 0
+
+    async def run(items: Sequence[int]) -> list[int]:
+        nonlocal running, most
+        if len(items) > 1:
+            raise ValueError("one of them is bad")
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return list(items)
+
+    coalescer = Coalescer(run)
+    assert await asyncio.gather(*(coalescer.submit(item) for item in range(50))) == list(range(50))
+    assert most == ALONE_AT_ONCE
+
+
+async def test_a_worker_that_is_cancelled_while_it_tries_each_alone_leaves_nobody_waiting():
+    begun = asyncio.Event()
+
+    async def run(items: Sequence[int]) -> list[int]:
+        if len(items) > 1:
+            raise ValueError("one of them is bad")
+        begun.set()
+        return await asyncio.get_running_loop().create_future()
+
+    coalescer = Coalescer(run)
+    asking = [asyncio.create_task(coalescer.submit(number)) for number in range(50)]
+    await begun.wait()
+    assert coalescer._worker is not None
+    coalescer._worker.cancel()
+    results = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 5)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results)
 
 
 @pytest.mark.parametrize("error", [Unavailable(), StorageFull()])

@@ -16,6 +16,10 @@ from typing import Any, Generic, TypeVar, overload
 from banyan.infra.telemetry.trace import UNRECORDED, is_recording, span
 from banyan.kernel.errors import RetryLater, StorageFull, Unavailable
 
+# Items of a batch that failed, tried each by itself: so few at a time, that they do not crowd each other, and everybody else, out
+# of the database's connections.
+ALONE_AT_ONCE = 4
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -188,8 +192,13 @@ class Coalescer(Generic[Item, Result]):
             if len(batch) == 1:
                 _settle(batch.entries[0][1], error)
             else:
-                alone = [_Batch(lambda entry=entry: [entry]) for entry in batch.entries]
-                await asyncio.gather(*(self._answer(each) for each in alone))
+                left = iter(batch.entries)
+                try:
+                    await asyncio.gather(*(self._answer_each(left) for _ in range(ALONE_AT_ONCE)))
+                finally:
+                    # Only a worker that was cancelled leaves somebody.
+                    for _, future in left:
+                        future.cancel()
         except BaseException:
             for _, future in batch.entries:
                 future.cancel()
@@ -197,6 +206,10 @@ class Coalescer(Generic[Item, Result]):
         else:
             for (_, future), result in zip(batch.entries, results, strict=True):
                 _settle(future, result)
+
+    async def _answer_each(self, entries: Iterator[tuple[Item, Asker]]) -> None:
+        for entry in entries:
+            await self._answer(_Batch(lambda entry=entry: [entry]))
 
 
 def _settle(future: Asker, result: object) -> None:
