@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from banyan.infra.http.whole_answer import write_whole
+from banyan.infra.http.hot import Headers
+from banyan.infra.http.whole_answer import Watched, write_whole
 
 
 class Transport:
@@ -57,6 +58,29 @@ def test_head_and_body_are_one_write() -> None:
     assert transport.written == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\nok"
     assert cycle.response_complete
     assert not write_whole(cycle.send, 200, [], b""), "it is answered"
+
+
+def test_whoever_only_looks_at_the_head_is_shown_it_once() -> None:
+    transport, seen = Transport(), []
+
+    def look(status: int, headers: Headers) -> None:
+        seen.append((status, headers))
+
+    watched = Watched(cycle_on(transport).send, look)
+    assert write_whole(watched, 200, [(b"content-length", b"2")], b"ok")
+    assert transport.written.endswith(b"\r\n\r\nok")
+    assert not write_whole(watched, 200, [], b""), "it is answered"
+    assert seen == [(200, [(b"content-length", b"2")])]
+
+
+async def test_whoever_only_looks_sees_what_is_sent_in_the_ordinary_way() -> None:
+    transport, seen = Transport(), []
+    watched = Watched(cycle_on(transport).send, lambda status, headers: seen.append((status, headers)))
+    length = [(b"content-length", b"2")]
+    await watched({"type": "http.response.start", "status": 404, "headers": length})
+    await watched({"type": "http.response.body", "body": b"no"})
+    assert seen == [(404, length)]
+    assert transport.written.endswith(b"\r\n\r\nno")
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: x=1", b"a\nb", b"a\rb", b"a\0b"])

@@ -6,7 +6,7 @@ Source of names: OpenTelemetry semantic conventions, HTTP server spans. Left out
 something: the address and the program of the client, and the query, which may hold a ticket.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,14 +14,15 @@ from banyan.infra.http.client import header
 from banyan.infra.http.head import as_get
 from banyan.infra.http.hot import Headers
 from banyan.infra.http.short_way import COUNTED
+from banyan.infra.http.whole_answer import Watched
 from banyan.infra.telemetry.sampling import Sampler
-from banyan.infra.telemetry.trace import Span, begin, is_recorded, valid_traceparent
+from banyan.infra.telemetry.trace import Span, Value, begin, is_recorded, valid_traceparent
 
 # Asked for again and again by machines; of no use to anybody in a trace.
 NEVER = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 EVENT_STREAM = b"text/event-stream"
-# How a socket's request may be answered.
-REFUSED, UPGRADED = 403, 101
+# How the request for a socket may be answered: message → status, unless it says another.
+ANSWERS = {"websocket.accept": 101, "websocket.close": 403, "websocket.http.response.start": 403}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -63,26 +64,22 @@ class Traced:
         traced = {**scope, "headers": [*headers, (b"traceparent", span.traceparent.encode())]}
         # The edge does the same, in a copy whose route would not be seen here.
         inner, send_on = as_get(traced, send)
-        answered = False
 
-        async def noting(message: Message) -> None:
-            nonlocal answered
-            status = None if answered else _status(message)
-            if status is not None:
-                answered = True
-                self._note(span, method, inner, status, message.get("headers", []))
-            await send_on(message)
+        def note(status: int, headers: Headers) -> None:
+            self._note(span, method, inner, status, headers)
 
-        await self.app(inner, receive, noting)
+        watch = Watched if scope["type"] == "http" else _watched_socket
+        await self.app(inner, receive, watch(send_on, note))
 
     def _note(self, span: Span, method: str, scope: Scope, status: int, headers: Headers) -> None:
         is_hot = (scope.get("method", ""), scope["path"]) in self._hot
         route = scope["path"].rstrip("/") if is_hot else getattr(scope.get("route"), "path", None)
-        span.note({"http.response.status_code": status})
+        seen: dict[str, Value] = {"http.response.status_code": status}
         if route is not None:
             span.name(f"{method} {route}")
             # A path without a route may be anything that somebody typed.
-            span.note({"http.route": route, "url.path": scope["path"]})
+            seen |= {"http.route": route, "url.path": scope["path"]}
+        span.note(seen)
         if status >= 500:
             span.failed(str(status))
         is_stream = (header(headers, b"content-type") or b"").startswith(EVENT_STREAM)
@@ -90,9 +87,16 @@ class Traced:
             span.end()  # how long it stays open says nothing
 
 
-def _status(message: Message) -> int | None:
-    """How the request is answered, when this message begins the answer."""
-    kind = message["type"]
-    if kind in ("http.response.start", "websocket.http.response.start"):
-        return message["status"]
-    return {"websocket.accept": UPGRADED, "websocket.close": REFUSED}.get(kind)
+def _watched_socket(send: Send, look: Callable[[int, Headers], None]) -> Send:
+    """Shows how the request for a socket is answered; what is sent through the socket afterwards is not looked at."""
+    answered = False
+
+    async def watched(message: Message) -> None:
+        nonlocal answered
+        kind = message["type"]
+        if not answered and kind in ANSWERS:
+            answered = True
+            look(message.get("status", ANSWERS[kind]), message.get("headers", []))
+        await send(message)
+
+    return watched

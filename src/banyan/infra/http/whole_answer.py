@@ -6,10 +6,28 @@ Only where the edge speaks with uvicorn itself: whoever has put a `send` of thei
 server that drains) is told in the ordinary way, and so is a client that reads slowly or has gone.
 """
 
-from starlette.types import Send
+from collections.abc import Callable
+
+from starlette.types import Message, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from banyan.infra.http.hot import Headers
+
+
+class Watched:
+    """A `send` that shows the head of an answer to somebody who only looks, and changes nothing: an answer can be written whole."""
+
+    __slots__ = ("look", "send")
+
+    def __init__(self, send: Send, look: Callable[[int, Headers], None]) -> None:
+        """look: at the status and the headers, before they are sent or right after."""
+        self.send = send
+        self.look = look
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.look(message["status"], message["headers"])
+        await self.send(message)
 
 
 def write_whole(send: Send, status: int, headers: Headers, body: bytes) -> bool:
@@ -17,6 +35,11 @@ def write_whole(send: Send, status: int, headers: Headers, body: bytes) -> bool:
 
     headers: all of them, with lower-case names; of the connection it says nothing.
     """
+    if isinstance(send, Watched):
+        is_written = write_whole(send.send, status, headers, body)
+        if is_written:
+            send.look(status, headers)
+        return is_written
     cycle = getattr(send, "__self__", None)
     if type(cycle) is not RequestResponseCycle or cycle.response_started:
         return False
