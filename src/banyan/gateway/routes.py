@@ -105,11 +105,12 @@ def route_table(settings: Settings) -> RouteTable:
         **{f"{module}_database_url": None for module in MODULES},
     }
     application = build(settings.model_copy(update=bare), "all")
-    infra = application.infra
+    infra, users = application.infra, application.users
+    assert users is not None  # served here, as all modules are
     declared: list[tuple[str, Sequence[BaseRoute]]] = [
         (module.name, router.routes) for module in application.modules for router in module.routers
     ]
-    declared.append((LIVE, live_router(infra.live, application.users.redeem_ticket, infra.origins).routes))
+    declared.append((LIVE, live_router(infra.live, users.redeem_ticket, infra.origins).routes))
     health = health_router(Readiness({}), Metrics()).routes
     front = [*docs_routes(), *web_routes()]
     paths = [
