@@ -69,16 +69,37 @@ def test_its_data_folder_is_the_one_that_it_may_write_to(unit: Path) -> None:
     assert one(unit, "WorkingDirectory") == environment["BANYAN_DATA_DIR"]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=name_of)
-def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
-    """With a program that exists in place of ours, which is installed elsewhere."""
-    copy = tmp_path / unit.name
-    copy.write_text(unit.read_text("utf-8").replace(PROGRAM, "/bin/true"), "utf-8")
+def verified(text: str, copy: Path) -> tuple[int, list[str]]:
+    """The exit code of `systemd-analyze verify`, and what it says of the unit itself."""
+    # With a program that exists in place of ours, which is installed elsewhere.
+    copy.write_text(text.replace(PROGRAM, "/bin/true"), "utf-8")
     done = subprocess.run(
         [systemd_analyze(), "verify", "--man=no", copy], capture_output=True, text=True, check=False
     )
-    complaints = [line for line in done.stderr.splitlines() if line.startswith((unit.stem, str(copy)))]
-    assert (done.returncode, complaints) == (0, [])
+    return done.returncode, [
+        line for line in done.stderr.splitlines() if line.startswith((copy.stem, str(copy)))
+    ]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
+    assert verified(unit.read_text("utf-8"), tmp_path / unit.name) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("StateDirectory=", "StateDirectories="),
+        ("ProtectSystem=strict", "ProtectSystem=strictly"),
+        ("Restart=", "Restart=maybe\n#"),
+    ],
+)
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+def test_systemd_complains_of_a_slip_of_the_pen(unit: Path, tmp_path: Path, right: str, wrong: str) -> None:
+    text = unit.read_text("utf-8")
+    assert right in text
+    code, complaints = verified(text.replace(right, wrong, 1), tmp_path / unit.name)
+    assert (code, complaints) != (0, [])
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=name_of)
