@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -274,3 +274,76 @@ def test_no_output_tells_a_secret() -> None:
         for one in references(ROOT.locals["helm_values"])
         if one.root == "module" and one.names[0] == "secrets"
     }
+
+
+# File, what is there, what is put in its place, which of the above then fails.
+PLANTED: list[tuple[str, str, str, Callable[[], None]]] = [
+    (VALUES, "BANYAN_KAFKA_TLS", "BANYAN_KAFKA_SSL", test_every_setting_that_is_named_exists),
+    (VALUES, '"true"', '"false"', test_a_relay_speaks_tls_with_kafka_and_reaches_every_server),
+    (VALUES, "[9094]", "[9092]", test_ports_are_the_same_at_both_ends),
+    (
+        VALUES,
+        "name: banyan, namespace: gateway",
+        "name: banyan, namespace: default",
+        test_the_gateway_answers_where_the_load_balancer_asks,
+    ),
+    (VALUES, "ClusterSecretStore", "SecretStore", test_secrets_are_read_from_the_store_that_is_made),
+    ("settings.tf", '"redis-url" =', '"valkey-url" =', lambda: chart_with_mail(["all"])),
+    ("settings.tf", 'key = "amqp-url"', 'key = "rabbitmq-url"', lambda: chart_with_mail(["all"])),
+    ("settings.tf", "      usersDatabase         = null\n", "", test_the_secrets_of_the_chart_are_all_told),
+    (
+        "modules/secrets/main.tf",
+        '"${var.prefix}/banyan-smtp"',
+        '"${var.prefix}/smtp"',
+        test_the_names_of_the_secrets_are_those_of_the_chart,
+    ),
+    (
+        "modules/cache/main.tf",
+        "from_port                    = 6379",
+        "from_port = 6380",
+        test_ports_are_the_same_at_both_ends,
+    ),
+    (
+        "main.tf",
+        "node_port = 30080",
+        "node_port = 30081",
+        test_the_gateway_answers_where_the_load_balancer_asks,
+    ),
+    (
+        "modules/load_balancer/main.tf",
+        "proxy_protocol_v2    = true",
+        "proxy_protocol_v2 = false",
+        test_the_gateway_answers_where_the_load_balancer_asks,
+    ),
+    (
+        "environments/production.tfvars",
+        "database_pool_size   = 10",
+        "database_pool_size = 30",
+        test_a_database_bears_all_processes_at_their_largest_number,
+    ),
+    (
+        "variables.tf",
+        'contains(["1.35", "1.36", "1.37"]',
+        'contains(["1.30", "1.36", "1.37"]',
+        test_kubernetes_is_one_that_the_chart_was_checked_with,
+    ),
+    ("environments/staging.tfvars", '"10.41.0.0/16"', '"10.40.0.0/16"', test_environments_share_nothing),
+    ("modules/network/main.tf", "96 + index", "90 + index", test_subnets_do_not_overlap),
+    ("outputs.tf", "value       = local.secret_store", "value = local.urls", test_no_output_tells_a_secret),
+]
+
+
+def chart_with_mail(databases: list[str]) -> None:
+    test_the_chart_takes_the_values_and_finds_its_secrets(databases, smtp=True)
+
+
+@pytest.mark.parametrize(("path", "there", "planted", "check"), PLANTED)
+def test_a_planted_fault_is_found(
+    path: str, there: str, planted: str, check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert there in FILES[path]
+    files = {**FILES, path: FILES[path].replace(there, planted, 1)}
+    monkeypatch.setitem(globals(), "FILES", files)
+    monkeypatch.setitem(globals(), "ROOT", modules(files)["."])
+    with pytest.raises(AssertionError):
+        check()
