@@ -49,7 +49,7 @@ def asgi(application: Application) -> ASGIApp:
         app.router.routes.extend(router.routes)
     if target.web:
         app.router.routes.extend(docs_routes())
-        app.router.routes.extend(web_routes())
+        app.router.routes.extend(web_routes(settings.trace_sample if settings.otlp_endpoint else None))
         describe(app, lambda: _documented(application))
 
     hot = hot_routes(route for router in routers for route in router.routes) if settings.edge else {}

@@ -9,7 +9,7 @@ const INDEX_PATIENCE_MS = 3_000;
 const SCRIPTS = [
   "main", "router", "worker", "workspace", "theme-first",
   "lib/dom", "lib/format", "lib/icons", "lib/locks", "lib/sse", "lib/uuid",
-  "net/api", "net/live", "net/session",
+  "net/api", "net/live", "net/session", "net/trace",
   "data/actions", "data/base", "data/commands", "data/db", "data/loader", "data/overlay", "data/selectors", "data/store", "data/sync-queue",
   "ui/dialog", "ui/drag", "ui/forms", "ui/illustrations", "ui/menu", "ui/shortcuts", "ui/theme", "ui/toast",
   "views/auth", "views/channels", "views/help", "views/history", "views/list-dialog", "views/notifications", "views/quick-add", "views/settings",

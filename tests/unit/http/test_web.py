@@ -45,3 +45,9 @@ def test_the_version_changes_with_any_file(tmp_path: Path, monkeypatch: pytest.M
     assert web.service_worker.__wrapped__() == first
     (tmp_path / "static" / "app.js").write_text("two")
     assert web.service_worker.__wrapped__() != first
+
+
+def test_the_page_says_which_share_of_its_requests_is_to_be_recorded() -> None:
+    for share, told in ((None, ""), (0.0, "0"), (0.01, "0.01")):
+        assert f'<meta name="trace-share" content="{told}">' in web.page(share)
+        assert "{{" not in web.page(share)

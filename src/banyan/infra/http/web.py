@@ -43,8 +43,14 @@ def service_worker() -> str:
     return (WEB / "sw.js").read_text().replace("{{version}}", digest.hexdigest()[:16])
 
 
-def web_routes() -> list[BaseRoute]:
-    """`/`, the files that must lie at the root, and `/static/…`."""
+def page(trace_share: float | None) -> str:
+    """The page of the web application. trace_share: which share of its requests is to be recorded; None when none can be."""
+    told = "" if trace_share is None else f"{trace_share:g}"
+    return (WEB / "index.html").read_text().replace("{{trace-share}}", told)
+
+
+def web_routes(trace_share: float | None = None) -> list[BaseRoute]:
+    """`/`, the files that must lie at the root, and `/static/…`. trace_share: see `page`."""
 
     def at_root(path: str, file: str) -> Route:
         async def serve(_request: object) -> Response:
@@ -52,11 +58,14 @@ def web_routes() -> list[BaseRoute]:
 
         return Route(path, serve, methods=["GET"])
 
+    async def serve_page(_request: object) -> Response:
+        return Response(page(trace_share), media_type="text/html", headers=REVALIDATE)
+
     async def serve_worker(_request: object) -> Response:
         return Response(service_worker(), media_type="text/javascript", headers=REVALIDATE)
 
     return [
-        at_root("/", "index.html"),
+        Route("/", serve_page, methods=["GET"]),
         Route("/sw.js", serve_worker, methods=["GET"]),
         at_root("/manifest.webmanifest", "manifest.webmanifest"),
         at_root("/favicon.svg", "favicon.svg"),

@@ -1,5 +1,7 @@
 // HTTP to the Banyan API: JSON in, JSON out, problems (RFC 9457) as ApiError.
 
+import { newTrace } from "./trace.js";
+
 const TIME_OUT_MS = 20_000;
 
 /** The server answered, and refused. `errors` is [{pointer, detail}], the fields that it names. */
@@ -65,10 +67,12 @@ export function createApi({ onReachable }) {
 
   /** One request. With `anonymous` no token is sent. A 401 is answered by one renewal and one repeat. */
   async function request(method, path, options = {}) {
-    let answer = await send(method, path, options, options.anonymous ? null : await credentials.token());
+    const trace = newTrace();
+    const traced = () => ({ ...options, headers: { ...options.headers, ...trace() } });
+    let answer = await send(method, path, traced(), options.anonymous ? null : await credentials.token());
     if (answer.status === 401 && !options.anonymous) {
       await credentials.renew();
-      answer = await send(method, path, options, await credentials.token());
+      answer = await send(method, path, traced(), await credentials.token());
     }
     if (answer.status >= 400) throw problem(answer);
     return answer;
