@@ -42,6 +42,15 @@ def api(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lam
 
 
 @pytest.fixture(scope="module")
+def other(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LambdaFunction]:
+    """Another environment of the same function."""
+    with LambdaFunction(
+        "handler", tmp_path_factory.mktemp("other"), {"BANYAN_DATABASE_URL": database}
+    ) as function:
+        yield function
+
+
+@pytest.fixture(scope="module")
 def relay(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LambdaFunction]:
     settings = {"BANYAN_DATABASE_URL": database, **NO_MAIL}
     with LambdaFunction("relay", tmp_path_factory.mktemp("relay"), settings) as function:
@@ -135,17 +144,28 @@ def test_what_cannot_be_is_a_problem_document(
 
 
 def test_a_session_that_ended_in_another_environment_is_refused_here(
-    api: LambdaFunction, database: str, tmp_path: Path
+    api: LambdaFunction, other: LambdaFunction
 ) -> None:
     person = registered(api)
-    with LambdaFunction("handler", tmp_path, {"BANYAN_DATABASE_URL": database}) as other:
-        assert other.request("GET", "/users/me", token=person["access_token"]).status == 200
-        assert api.request("POST", "/auth/logout", {"refresh_token": person["refresh_token"]}).status == 204
-        eventually(
-            lambda: other.request("GET", "/users/me", token=person["access_token"]).status == 401 or None,
-            "the other environment refuses the token",
-            within_seconds=2,
-        )
+    assert other.request("GET", "/users/me", token=person["access_token"]).status == 200
+    assert api.request("POST", "/auth/logout", {"refresh_token": person["refresh_token"]}).status == 204
+    eventually(
+        lambda: other.request("GET", "/users/me", token=person["access_token"]).status == 401 or None,
+        "the other environment refuses the token",
+        within_seconds=2,
+    )
+
+
+def test_what_one_environment_has_written_the_other_lists_at_once(
+    api: LambdaFunction, other: LambdaFunction
+) -> None:
+    token = registered(api)["access_token"]
+    for number in range(6):
+        writer, reader = (api, other) if number % 2 else (other, api)
+        # Both hold the list in their caches by now.
+        assert len(writer.request("GET", "/todos", token=token).json()) == number
+        assert writer.request("POST", "/todos", {"title": f"To-do {number}"}, token=token).status == 201
+        assert len(reader.request("GET", "/todos", token=token).json()) == number + 1
 
 
 def webhook_of(api: LambdaFunction, token: str, receiver: Receiver) -> None:
