@@ -6,7 +6,6 @@ Positions are known only within that statement, so what it is given counts them 
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqlalchemy import CTE, Column, Insert, Select, Table, and_, insert, select
@@ -96,7 +95,7 @@ async def append_folded(tx: Transaction, statement: Select, new: Sequence[Event]
     wanted = [[user_id, stream, counts[user_id, stream]] for user_id, stream in sorted(counts)]
     values = {"wanted": as_json(wanted), "events": as_json([values_of(event) for event in new]), **batches}
     ends = {row["user_id"]: row["position"] for row in await tx.all(statement, values)}
-    tx.appended.extend(replace(event, position=ends[event.user_id] - event.position) for event in new)
+    tx.appended.extend(_at(event, ends[event.user_id] - event.position) for event in new)
 
 
 async def commit_folded(
@@ -133,5 +132,22 @@ async def _are_stored(tx: Transaction, new: Sequence[Event]) -> bool:
         _STORED, {"wanted": as_json([[event.user_id, event.subject, event.id] for event in new])}
     )
     positions = {row["id"]: row["position"] for row in rows}
-    tx.appended.extend(replace(event, position=positions[event.id]) for event in new if event.id in positions)
+    tx.appended.extend(_at(event, positions[event.id]) for event in new if event.id in positions)
     return bool(rows)
+
+
+def _at(event: Event, position: int) -> Event:
+    """The event at this position. `dataclasses.replace` takes twice as long, for each event of each to-do."""
+    return Event(
+        event.id,
+        event.user_id,
+        event.stream,
+        position,
+        event.type,
+        event.subject,
+        event.data,
+        event.actor,
+        event.at,
+        event.sequence,
+        event.trace,
+    )

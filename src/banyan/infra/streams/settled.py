@@ -63,7 +63,8 @@ class SettledSequence:
         if database.commits_in_order:
             return await database.read(last_sequence)
         if self._mark is None and await database.read(last_sequence) > self._settled:
-            self._mark = await database.transact(_mark)
+            # It takes an id, which a read may; there is nothing to be committed.
+            self._mark = await database.read(_mark)
         if self._mark is not None and await database.read(_oldest_running) >= self._mark.transaction_id:
             settled, self._mark = self._mark.sequence, None
             return settled
