@@ -24,12 +24,18 @@ def request_id_of(scope: Scope) -> bytes:
 
 def completed(headers: Headers, scope: Scope) -> Headers:
     """The headers of an answer, with those that every answer has."""
+    headers = common(headers, is_secure=scope["banyan.base_url"].startswith("https://"))
+    headers.append((b"x-request-id", request_id_of(scope)))
+    return headers
+
+
+def common(headers: Headers, *, is_secure: bool) -> Headers:
+    """The headers of an answer, with those that every answer has but for the id of its request."""
     if header(headers, b"content-security-policy") is None:
         headers.append((b"content-security-policy", API_CSP))
     if header(headers, b"cache-control") is None:
         headers.append((b"cache-control", b"no-store"))
-    if scope["banyan.base_url"].startswith("https://"):
+    if is_secure:
         headers.append(HSTS)
     headers.extend(SECURITY_HEADERS)
-    headers.append((b"x-request-id", request_id_of(scope)))
     return headers

@@ -15,17 +15,19 @@ again. So the short way never refuses anything, and knows of no errors. See docs
 
 import time
 from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from banyan.infra.auth.principal import Principal
 from banyan.infra.http.access import Gate
 from banyan.infra.http.cached import CachedRoute
 from banyan.infra.http.client import ClientAddress, base_url_of
-from banyan.infra.http.every_answer import completed
+from banyan.infra.http.every_answer import common, request_id_of
 from banyan.infra.http.hot import Headers, LeanHandler
-from banyan.infra.http.whole_answer import in_one_piece
+from banyan.infra.http.whole_answer import lines_of
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter
 from banyan.infra.telemetry.metrics import HttpMetrics
 from banyan.infra.telemetry.sampling import Sampler
@@ -33,6 +35,9 @@ from banyan.infra.telemetry.sampling import Sampler
 COUNTED = "banyan.counted"
 """In the scope of a request that was counted against the rate of its address: its principal, when it was let in, too."""
 STARTED = "banyan.started"
+
+# Some 600 bytes each. Who has more people at once than that makes their heads anew.
+KNOWN_HEADS = 8192
 
 # What would have to be looked at: bodies, upgrades, other origins (CORS). `connection` is the parser's business.
 _UNUSUAL = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"origin", b"range"})
@@ -148,10 +153,25 @@ class ShortWay:
         answer = route.answers.at_hand(asked.principal.user_id, asked.key, position, asked.if_none_match)
         if answer is None:
             return None
-        headers = completed(answer.headers, asked.scope)
-        if answer.status != 304:
-            headers.append((b"content-length", b"%d" % len(answer.body)))
-        whole = in_one_piece(answer.status, server_headers, headers, answer.body)
-        if whole is not None:
-            self._metrics.observe("GET", path, answer.status, asked.started)
-        return whole
+        head = _head(
+            answer.status,
+            tuple(answer.headers),
+            len(answer.body),
+            asked.scope["banyan.base_url"].startswith("https://"),
+        )
+        own = lines_of([*server_headers, (b"x-request-id", request_id_of(asked.scope))])
+        if head is None or own is None:
+            return None
+        self._metrics.observe("GET", path, answer.status, asked.started)
+        return b"%b%b%b\r\n%b" % (STATUS_LINE[answer.status], own, head, answer.body)
+
+
+@lru_cache(KNOWN_HEADS)
+def _head(
+    status: int, headers: tuple[tuple[bytes, bytes], ...], length: int, is_secure: bool
+) -> bytes | None:
+    """What is the same in an answer each time it is given; None when it cannot be sent."""
+    fixed = common(list(headers), is_secure=is_secure)
+    if status != 304:
+        fixed.append((b"content-length", b"%d" % length))
+    return lines_of(fixed)

@@ -62,16 +62,18 @@ def in_one_piece(
     status: int, server_headers: Headers, headers: Headers, body: bytes, *, keep_alive: bool = True
 ) -> bytes | None:
     """The answer as it goes over the wire; None when a header cannot be sent. Names are lower-case."""
-    lines = [STATUS_LINE[status]]
-    for name, value in server_headers:
-        lines += (name, b": ", value, b"\r\n")
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    if not keep_alive:
-        lines.append(b"connection: close\r\n")
-    head = b"".join(lines)
-    # No value may end its line: what came from a client would be a header of its own. uvicorn says so, and refuses.
-    ends = 1 + len(server_headers) + len(headers) + (not keep_alive)
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+    fields = lines_of([*server_headers, *headers])
+    if fields is None:
         return None
-    return b"%b\r\n%b" % (head, body)
+    end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+    return b"%b%b%b%b" % (STATUS_LINE[status], fields, end, body)
+
+
+def lines_of(headers: Headers) -> bytes | None:
+    """Headers as they go over the wire; None when one cannot be sent."""
+    lines = b"".join([part for name, value in headers for part in (name, b": ", value, b"\r\n")])
+    # No value may end its line: what came from a client would be a header of its own. uvicorn says so, and refuses.
+    ends = len(headers)
+    if lines.count(b"\n") != ends or lines.count(b"\r") != ends or b"\0" in lines:
+        return None
+    return lines
