@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Cli
 from tests.support.accounts import PASSWORD, Account, client_of, register, unused_email
-from tests.support.command_line import Finished, banyan
+from tests.support.command_line import Finished
 from tests.support.postgres import find_binaries, postgres_server
 from tests.support.server import (
     RunningServer,
@@ -54,69 +55,77 @@ def writing(server: RunningServer, account: Account) -> Iterator[list[str]]:
         writer.join(20)
 
 
-def backed_up(server: RunningServer, target: Path) -> tuple[Account, set[str], Finished]:
+def backed_up(server: RunningServer, cli: Cli, target: Path) -> tuple[Account, set[str], Finished]:
     """A backup that was taken under writes, the ids that were acknowledged before it began, and what it printed."""
     account = register(server.url)
     with writing(server, account) as acknowledged:
         before = set(acknowledged)
-        done = banyan(["backup", str(target), "--json"], server.data_dir, server.settings)
+        done = cli("backup", str(target), "--json")
         during = len(acknowledged) - len(before)
     assert done.code == 0, done.err
     assert during > 0, "nothing was written during the backup"
     return account, before, done
 
 
-def holds(server: RunningServer, account: Account, ids: set[str]) -> None:
+def holds(server: RunningServer, cli: Cli, account: Account, ids: set[str]) -> None:
     """The account's session goes on, its to-dos are there, and the log tells the same as the tables."""
     with client_of(server.url, account.access_token) as client:
         found = {todo_id for todo_id in ids if client.get(f"/todos/{todo_id}").status_code == 200}
         assert ids - found == set()
         assert client.post("/todos", json={"title": "after"}).status_code == 201
-    verified = banyan(["events", "verify", "--json"], server.data_dir, server.settings)
+    verified = cli("events", "verify", "--json")
     assert (verified.code, verified.json()["differences"]) == (0, 0), verified.err
 
 
-@pytest.mark.parametrize("name", ["folder", "file.tar.gz"])
-def test_a_server_under_writes_is_backed_up_and_starts_again_elsewhere(
-    make_server, tmp_path: Path, name: str
+def test_a_server_under_writes_is_backed_up_and_starts_again_where_nothing_is(
+    cli: Cli, tmp_path: Path
 ) -> None:
     if server_kind() == "postgresql":
         pytest.skip("the next test does it on PostgreSQL")
-    server: RunningServer = make_server()
-    account, before, done = backed_up(server, tmp_path / name)
+    place, target = tmp_path / "data", tmp_path / "file.tar.gz"
+    with RunningServer(place) as server:
+        account, before, done = backed_up(server, cli, target)
+        refused = cli("restore", str(target), "--force")
+        assert refused.code == 1
+        assert f"process {server.pid}" in refused.err
     assert done.json_lines()[-1]["databases"][0]["kind"] == "sqlite"
-    server.stop()
 
-    place = tmp_path / "elsewhere"
-    restored = banyan(["restore", str(tmp_path / name), "--json"], place)
+    shutil.rmtree(place)
+    restored = cli("restore", str(target), "--json")
     assert restored.code == 0, restored.err
     said = restored.json_lines()[-1]
     assert (said["same_secret"], said["needs_migration"]) == (True, False)
     assert (place / "secret.key").stat().st_mode & 0o077 == 0
     with RunningServer(place) as again:
-        holds(again, account, before)
+        holds(again, cli, account, before)
     account.client.close()
 
 
-def test_postgresql_is_backed_up_under_writes_by_its_own_tools(tmp_path: Path) -> None:
-    secret = {"BANYAN_SECRET_KEY": "k" * 48}
-    settings = {"BANYAN_DATABASE_URL": migrated_postgres_url(), **secret}
-    with RunningServer(tmp_path / "data", settings) as server:
-        account, before, done = backed_up(server, tmp_path / "backup.tar")
-        busy = banyan(
-            ["restore", str(tmp_path / "backup.tar"), "--force"], tmp_path / "other", server.settings
-        )
+def test_postgresql_is_backed_up_under_writes_by_its_own_tools(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, target = tmp_path / "data", tmp_path / "backup.tar"
+    settings = {"BANYAN_DATABASE_URL": migrated_postgres_url(), "BANYAN_SECRET_KEY": "k" * 48}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with RunningServer(place, settings) as server:
+        account, before, done = backed_up(server, cli, target)
+        # From another machine, as it were.
+        monkeypatch.setenv("BANYAN_DATA_DIR", str(tmp_path / "other"))
+        busy = cli("restore", str(target), "--force")
         assert busy.code == 1
         assert "Stop its processes first" in busy.err
     assert done.json_lines()[-1]["databases"][0]["kind"] == "postgresql"
 
-    elsewhere = {"BANYAN_DATABASE_URL": postgres_server().new_database(), **secret}
-    place = tmp_path / "elsewhere"
+    shutil.rmtree(place)
+    settings["BANYAN_DATABASE_URL"] = postgres_server().new_database()
+    monkeypatch.setenv("BANYAN_DATABASE_URL", settings["BANYAN_DATABASE_URL"])
+    monkeypatch.setenv("BANYAN_DATA_DIR", str(place))
     for options, code in (((), 0), ((), 1), (("--force",), 0)):
-        restored = banyan(["restore", str(tmp_path / "backup.tar"), *options], place, elsewhere)
+        restored = cli("restore", str(target), *options)
         assert restored.code == code, restored.err
-    with RunningServer(place, elsewhere) as again:
-        holds(again, account, before)
+    with RunningServer(place, settings) as again:
+        holds(again, cli, account, before)
         # What Redis knew is not believed any more.
         assert again.rows("SELECT count(*) FROM cache_trust WHERE trusted") == [(0,)]
     account.client.close()
@@ -149,16 +158,24 @@ def registering(server: RunningServer) -> Iterator[None]:
         thread.join(20)
 
 
-def test_databases_of_several_services_are_backed_up_as_of_one_moment(tmp_path: Path) -> None:
+def test_databases_of_several_services_are_backed_up_as_of_one_moment(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "data"
     settings = each_its_own({module: migrated_postgres_url() for module in MODULES})
-    with RunningServer(tmp_path / "data", settings) as server, registering(server):
-        account, before, done = backed_up(server, tmp_path / "backup.tar")
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with RunningServer(place, settings) as server, registering(server):
+        account, before, done = backed_up(server, cli, tmp_path / "backup.tar")
     made = done.json_lines()[-1]
     assert [entry["modules"] for entry in made["databases"]] == [[module] for module in MODULES]
     assert made["one_moment"] is True
 
     places = {module: postgres_server().new_database() for module in MODULES}
-    restored = banyan(["restore", str(tmp_path / "backup.tar")], tmp_path / "elsewhere", each_its_own(places))
+    shutil.rmtree(place)
+    for name, value in each_its_own(places).items():
+        monkeypatch.setenv(name, value)
+    restored = cli("restore", str(tmp_path / "backup.tar"))
     assert restored.code == 0, restored.err
     # An inbox that is ahead of its producer would take the next events for repeats, and skip them.
     for producer in ("users", "todos"):
@@ -171,8 +188,8 @@ def test_databases_of_several_services_are_backed_up_as_of_one_moment(tmp_path: 
             )
             assert [mark for mark in marks if mark[1] > known.get(mark[0], 0)] == [], (producer, consumer)
     assert rows_of(places["notifications"], "SELECT count(*) FROM inbox WHERE stream = 'users'")[0][0] > 1
-    with RunningServer(tmp_path / "elsewhere", each_its_own(places)) as again:
-        holds(again, account, before)
+    with RunningServer(place, each_its_own(places)) as again:
+        holds(again, cli, account, before)
     account.client.close()
 
 
@@ -207,7 +224,7 @@ def test_a_writer_that_does_not_end_is_not_waited_for_for_ever(
 
 
 def test_a_password_is_not_on_the_command_line_of_the_tools(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = postgres_server()
     binaries = find_binaries()
@@ -222,7 +239,9 @@ def test_a_password_is_not_on_the_command_line_of_the_tools(
     (spy / "pg_dump").chmod(0o755)
     url = migrated_postgres_url().replace("postgres@", "postgres:open%20sesame@")
     settings = {"BANYAN_DATABASE_URL": url, "BANYAN_SECRET_KEY": "k" * 48, "BANYAN_POSTGRES": str(spy)}
-    done = banyan(["backup", str(tmp_path / "backup")], tmp_path / "data", settings)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    done = cli("backup", str(tmp_path / "backup"))
     assert done.code == 0, done.err
     arguments, _, password = (tmp_path / "seen").read_text().strip().partition(f"@127.0.0.1:{server.port}")
     assert "sesame" not in arguments
@@ -361,15 +380,6 @@ def test_a_damaged_file_is_told_by_every_command_and_mended_by_a_restore(
     assert "banyan restore" in done.err
     assert cli("restore", str(tmp_path / "backup"), "--force").code == 0
     assert cli("events", "verify").code == 0
-
-
-def test_a_running_server_is_not_restored_over(make_server, tmp_path: Path) -> None:
-    server: RunningServer = make_server()
-    made = banyan(["backup", str(tmp_path / "backup")], server.data_dir, server.settings)
-    assert made.code == 0, made.err
-    refused = banyan(["restore", str(tmp_path / "backup"), "--force"], server.data_dir, server.settings)
-    assert refused.code == 1
-    assert f"process {server.pid}" in refused.err
 
 
 def test_another_secret_is_told(cli, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
