@@ -60,8 +60,11 @@ class HttpMetrics:
 
     def refused(self, error: BanyanError | None) -> None:
         """A request was answered 429 or 503. error: why, where it is known."""
-        policy = error.facts.get("policy") if isinstance(error, RateLimited) else None
-        reason = f"limit_{policy[0]}" if policy else error.code if error else "other"
+        if isinstance(error, RateLimited):
+            # Somebody's own doing, whatever the limit is: alerts look for the rest.
+            reason = f"limit_{error.facts.get('policy', ('other',))[0]}"
+        else:
+            reason = error.code if error else "other"
         self._refused.labels(reason).inc()
 
 
