@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from banyan.backup.errors import BackupError
-from banyan.infra.db.postgres import Connection, open_connection, translated
+from banyan.infra.db.postgres_pool import Connection, open_connection, translated
 from banyan.kernel.errors import Unavailable
 
 # How long a lock may be waited for, while writers wait behind it. All but the last are below PostgreSQL's deadlock_timeout
