@@ -20,7 +20,10 @@ def test_a_worker_with_databases_of_its_own_tells_of_them(tmp_path: Path) -> Non
 
     async def page() -> str:
         async with opened:
-            return (await built.metrics.page()).decode()
+            try:
+                return (await built.metrics.page()).decode()
+            finally:
+                await built.broker.close()
 
     told = asyncio.run(page())
     for name in (
