@@ -21,9 +21,12 @@ from banyan.infra.http.hot import HotRequest
 from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
 from banyan.infra.http.protocol import Protocol
+from banyan.infra.http.short_way import RECORDED
 from banyan.infra.resilience.rate_limit import MemoryRateLimiter, Rate
 from banyan.infra.streams.positions import Told
 from banyan.infra.telemetry.metrics import HttpMetrics
+from banyan.infra.telemetry.sampling import Sampler
+from banyan.infra.telemetry.trace import installed
 from banyan.kernel.errors import Unauthenticated
 
 SIGNED_IN = b"authorization: Bearer good\r\n"
@@ -92,7 +95,12 @@ class House:
     """An edge with one cached route, and connections to it. ordinary: how many requests went through the edge."""
 
     def __init__(
-        self, *, user_rate: Rate = PLENTY, address_rate: Rate = PLENTY, lane: Lane | None = None
+        self,
+        *,
+        user_rate: Rate = PLENTY,
+        address_rate: Rate = PLENTY,
+        lane: Lane | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.stream = Stream()
         self.limiter = MemoryRateLimiter()
@@ -114,7 +122,9 @@ class House:
             public_url=None,
             metrics=HttpMetrics(self.registry),
             lane=lane,
+            sampler=sampler,
         )
+        self.scopes: list[Any] = []
         self.ordinary = 0
         self.config = uvicorn.Config(
             cast(Any, self.app),
@@ -134,6 +144,7 @@ class House:
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         self.ordinary += 1
+        self.scopes.append(scope)
         await self.edge(scope, receive, send)
 
     def connect(self, *, short: bool = True) -> tuple[Protocol, Wire]:
@@ -431,3 +442,44 @@ async def test_only_a_connection_that_nobody_uses_is_closed() -> None:
     made.timeout_keep_alive_handler()
     assert wire.closed.is_set()
     timer.cancel()
+
+
+class Spans:
+    """A tracer that keeps what it is told; its spans are of no other use than to end."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, Any]] = []
+        self.ended = 0
+
+    def start(self, name: str, kind: str, attributes: Any, parent: Any, *, seconds_ago: float = 0) -> Any:
+        assert (kind, parent) == ("server", None)
+        self.started.append((name, attributes))
+        return self
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+async def test_what_is_recorded_is_recorded_on_it() -> None:
+    house, spans = House(sampler=Sampler(1)), Spans()
+    await house.warm()
+    with installed(cast(Any, spans)):
+        await house.exchange(get())
+        await house.exchange(SHORT["traced, not sampled"])
+    assert house.ordinary == 0
+    assert spans.ended == 1
+    ((name, attributes),) = spans.started
+    assert name == "GET /todos"
+    assert attributes["http.response.status_code"] == 200
+
+
+@pytest.mark.parametrize("share", [0, 1])
+async def test_what_has_to_go_on_takes_the_decision_with_it(share: float) -> None:
+    house, spans = House(sampler=Sampler(share)), Spans()
+    await house.warm()
+    house.stream.position = 2
+    with installed(cast(Any, spans)):
+        await house.exchange(get())
+    assert house.ordinary == 1
+    assert house.scopes[-1][RECORDED] is bool(share)
+    assert not spans.started

@@ -31,10 +31,13 @@ from banyan.infra.http.whole_answer import lines_of
 from banyan.infra.resilience.rate_limit import Rate, RateLimiter
 from banyan.infra.telemetry.metrics import HttpMetrics
 from banyan.infra.telemetry.sampling import Sampler
+from banyan.infra.telemetry.trace import Value, record_whole
 
 COUNTED = "banyan.counted"
 """In the scope of a request that was counted against the rate of its address: its principal, when it was let in, too."""
 STARTED = "banyan.started"
+RECORDED = "banyan.recorded"
+"""Whether a request is recorded as a trace, where that was decided before its span could be made."""
 
 # Some 600 bytes each. Who has more people at once than that makes their heads anew.
 KNOWN_HEADS = 8192
@@ -49,7 +52,7 @@ class Asked:
     principal: None when it is not let in yet, and has to go on the ordinary way.
     """
 
-    __slots__ = ("if_none_match", "key", "principal", "route", "scope", "started")
+    __slots__ = ("if_none_match", "is_recorded", "key", "principal", "route", "scope", "started")
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Asked:
         if_none_match: bytes | None,
         scope: Scope,
         started: float,
+        is_recorded: bool,
     ) -> None:
         self.route = route
         self.key = key
@@ -66,10 +70,11 @@ class Asked:
         self.if_none_match = if_none_match
         self.scope = scope
         self.started = started
+        self.is_recorded = is_recorded
 
     def done_already(self) -> dict[str, Any]:
         """For the scope of the ordinary way."""
-        return {COUNTED: self.principal, STARTED: self.started}
+        return {COUNTED: self.principal, STARTED: self.started, RECORDED: self.is_recorded}
 
 
 class ShortWay:
@@ -87,7 +92,7 @@ class ShortWay:
         metrics: HttpMetrics,
         sampler: Sampler | None = None,
     ) -> None:
-        """sampler: leaves to the ordinary way what is recorded as a trace; None when nothing is."""
+        """sampler: of what is recorded as a trace, the same as on the ordinary way; None when nothing is."""
         self._routes = {
             path.encode(): (path.rstrip("/"), handler)
             for (method, path), handler in hot.items()
@@ -134,12 +139,12 @@ class ShortWay:
         key = route[1].key_of(query, base_url)
         if not route[1].answers.holds(principal.user_id, key):
             return None
-        if self._sampler is not None and traceparent is None and not self._sampler.pass_by():
-            return None
         if not self._limiter.take_at_once(f"address:{scope['banyan.address']}", self._address_rate):
             return None
         admitted = principal if self._gate.count_at_once(principal) else None
-        return Asked(route, key, admitted, if_none_match, scope, started)
+        # What has a parent is not recorded by it, or would not be here.
+        is_recorded = self._sampler is not None and traceparent is None and self._sampler.take()
+        return Asked(route, key, admitted, if_none_match, scope, started, is_recorded)
 
     def tell(self, asked: Asked, told: Callable[[int | None], None]) -> bool:
         """Call `told` with the position of what was asked for, at once or later; False when it has to go the ordinary way."""
@@ -163,7 +168,22 @@ class ShortWay:
         if head is None or own is None:
             return None
         self._metrics.observe("GET", path, answer.status, asked.started)
+        if asked.is_recorded:
+            _record(asked, path, answer.status)
         return b"%b%b%b\r\n%b" % (STATUS_LINE[answer.status], own, head, answer.body)
+
+
+def _record(asked: Asked, route: str, status: int) -> None:
+    """The span that the ordinary way would make of it (traced.py): nothing else belongs to its trace."""
+    attributes: dict[str, Value] = {
+        "http.request.method": "GET",
+        "url.scheme": asked.scope["scheme"],
+        "network.protocol.version": "1.1",
+        "http.response.status_code": status,
+        "http.route": route,
+        "url.path": route,
+    }
+    record_whole(f"GET {route}", "server", attributes, time.perf_counter() - asked.started)
 
 
 @lru_cache(KNOWN_HEADS)

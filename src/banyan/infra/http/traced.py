@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from banyan.infra.http.client import header
 from banyan.infra.http.head import as_get
 from banyan.infra.http.hot import Headers
-from banyan.infra.http.short_way import COUNTED
+from banyan.infra.http.short_way import RECORDED
 from banyan.infra.http.whole_answer import Watched
 from banyan.infra.telemetry.sampling import Sampler
 from banyan.infra.telemetry.trace import Span, Value, begin, is_recorded, valid_traceparent
@@ -40,8 +40,9 @@ class Traced:
         if parent is not None:
             recorded = is_recorded(parent)
         else:
-            # What went the short way first was passed by there.
-            recorded = COUNTED not in scope and self._sampler.take()
+            # Of what went the short way first it was decided there.
+            decided: bool | None = scope.get(RECORDED)
+            recorded = self._sampler.take() if decided is None else decided
         if not recorded or scope["type"] not in ("http", "websocket") or scope["path"] in NEVER:
             await self.app(scope, receive, send)
             return

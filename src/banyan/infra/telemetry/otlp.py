@@ -8,6 +8,7 @@ The request path puts into the queue and never waits. What cannot be sent is dro
 import asyncio
 import logging
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -107,13 +108,20 @@ class SdkTracer:
         self._tracer = self._provider.get_tracer("banyan", __version__)
 
     def start(
-        self, name: str, kind: Kind, attributes: Mapping[str, Value], parent: str | None
+        self,
+        name: str,
+        kind: Kind,
+        attributes: Mapping[str, Value],
+        parent: str | None,
+        *,
+        seconds_ago: float = 0.0,
     ) -> "RecordedSpan":
         context = Context()
         if parent is not None:
             caller = SpanContext(int(parent[3:35], 16), int(parent[36:52], 16), True, TraceFlags(1))
             context = set_span_in_context(NonRecordingSpan(caller), context)
-        made = self._tracer.start_span(name, context, KINDS[kind], dict(attributes))
+        began = time.time_ns() - int(seconds_ago * 1e9)
+        made = self._tracer.start_span(name, context, KINDS[kind], dict(attributes), start_time=began)
         assert isinstance(made, SdkSpan), "the sampler takes every span"
         return RecordedSpan(made)
 

@@ -5,8 +5,7 @@ import random
 
 
 class Sampler:
-    """Each request with the same chance, and none is decided on twice: whoever cannot record leaves a request that will be
-    recorded to somebody who can.
+    """Each request with the same chance, by a number that is drawn when the last one was recorded, and counted down.
 
     share: 0 (none) to 1 (all).
     """
@@ -14,30 +13,14 @@ class Sampler:
     def __init__(self, share: float) -> None:
         self._share = share
         self._before_next = self._gap()
-        # Many may pass before the first that was left is taken: they are not to wait for it, and be left too.
-        self._left = 0
-
-    def pass_by(self) -> bool:
-        """Whether this request is not recorded. False leaves it for `take`; until then others have their own chance."""
-        if self._is_next():
-            self._left += 1
-            return False
-        return True
 
     def take(self) -> bool:
-        """Whether this request is recorded. When one was left before, it is this one or, which comes to the same, one that
-        came between."""
-        if self._left:
-            self._left -= 1
-            return True
-        return self._is_next()
-
-    def _is_next(self) -> bool:
-        if self._before_next == 0:
-            self._before_next = self._gap()
-            return True
-        self._before_next -= 1
-        return False
+        """Whether this request is recorded. To be asked once for each."""
+        if self._before_next > 0:
+            self._before_next -= 1
+            return False
+        self._before_next = self._gap()
+        return True
 
     def _gap(self) -> float:
         """How many requests are not recorded until the next one is: geometrically distributed, as if each drew its own lot."""

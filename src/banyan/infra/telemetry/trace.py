@@ -42,8 +42,17 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    def start(self, name: str, kind: Kind, attributes: Mapping[str, Value], parent: str | None) -> Span:
-        """Begin a span; parent: a valid `traceparent`, or None for the beginning of a trace. Any thread may call it."""
+    def start(
+        self,
+        name: str,
+        kind: Kind,
+        attributes: Mapping[str, Value],
+        parent: str | None,
+        *,
+        seconds_ago: float = 0.0,
+    ) -> Span:
+        """Begin a span, or say that it began so long ago. parent: a valid `traceparent`, or None for the beginning of a trace.
+        Any thread may call it."""
         ...
 
 
@@ -138,6 +147,12 @@ def begin(
 ) -> AbstractContextManager[Span | None]:
     """A span whose trace has been decided to be recorded. parent: None where the trace begins."""
     return UNRECORDED if _tracer is None else _recorded(_tracer, name, kind, attributes, parent)
+
+
+def record_whole(name: str, kind: Kind, attributes: Mapping[str, Value], seconds: float) -> None:
+    """A trace of one span that is over, and has taken so long; for work that was decided to be recorded."""
+    if _tracer is not None:
+        _tracer.start(name, kind, attributes, None, seconds_ago=seconds).end()
 
 
 def started(traceparent: str | None, name: str, kind: Kind, attributes: Mapping[str, Value]) -> Span | None:
