@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 from tests.support.databases import opened_shards
 
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.module import Projection
+from banyan.infra.streams import suspects
 from banyan.infra.streams.consumers import Consumer, ConsumerRunner
 from banyan.infra.streams.log import EventLog, read_past
 from banyan.infra.streams.rebuild import rebuild_user
+from banyan.infra.streams.tables import failed_events
 from banyan.kernel.clock import ManualClock
 from banyan.kernel.events import Event, NewEvent
 from banyan.kernel.ids import new_id
@@ -81,6 +84,29 @@ async def test_an_event_that_is_set_aside_waits_for_its_own_retry(tmp_path: Path
         clock.advance(timedelta(minutes=1))
         await runner.retry_due()
     assert recording.applied == [("todos", 1), ("todos", 3), ("todos", 2)]
+
+
+async def test_what_one_process_noted_and_another_applied_is_replayed(tmp_path: Path) -> None:
+    user_id = new_id()
+    recording = Recording()
+    async with opened_shards(tmp_path) as shards:
+        await shards.transact(user_id, TODOS.append, user_id, events("Wanted", "Wanted"))
+        noted, delivered = await shards.read(user_id, read_past, 0, 1000)
+        # One process took over, noted what it would apply first, and was in no condition to go on.
+        consumer = recording.projection.consumer
+        await shards.transact(user_id, suspects.note, consumer.name, noted, CLOCK)
+        await shards.transact(user_id, ConsumerRunner(consumer, shards, CLOCK)._apply_all, [noted])
+        assert await rebuild_user(shards, recording.projection, user_id) == 2
+        assert recording.applied == [("todos", 1), ("todos", 2)]
+        # Who takes over next clears up.
+        await shards.transact(user_id, TODOS.append, user_id, events("Wanted"))
+        *_, last = await shards.read(user_id, read_past, 0, 1000)
+        await ConsumerRunner(consumer, shards, CLOCK).deliver([delivered, last])
+        assert await shards.read(user_id, _notes) == 0
+
+
+async def _notes(tx: Transaction) -> int:
+    return await tx.value(select(func.count()).select_from(failed_events), {})
 
 
 async def test_a_replay_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ class ConsumerRunner:
         waiting = await database.read(self._unapplied, wanted)
         if not waiting:
             return
-        tries = await database.transact(self._note, waiting[0])
+        tries = await database.transact(self._note_first, waiting[0])
         for event, following in zip(waiting, [*waiting[1:], None], strict=True):
             try:
                 if tries > MAX_ATTEMPTS:
@@ -245,6 +245,10 @@ class ConsumerRunner:
         await self._apply_all(tx, [event])
         await tx.run(_FORGET, self._failure(event))
         return await self._note(tx, following) if following else 0
+
+    async def _note_first(self, tx: Transaction, event: Event) -> int:
+        await suspects.forget_applied(tx, self.consumer.name)
+        return await self._note(tx, event)
 
     async def _note(self, tx: Transaction, event: Event) -> int:
         return await suspects.note(tx, self.consumer.name, event, self._clock)

@@ -24,8 +24,11 @@ _EVENTS = (
     .order_by(events.c.sequence)
     .limit(bindparam("limit"))
 )
+# A suspect (`trying`) is not set aside: it is delivered like any other, or was applied by somebody else.
 _SET_ASIDE = select(failed_events.c.stream, failed_events.c.position).where(
-    failed_events.c.user_id == bindparam("user_id"), failed_events.c.consumer == bindparam("consumer")
+    failed_events.c.user_id == bindparam("user_id"),
+    failed_events.c.consumer == bindparam("consumer"),
+    failed_events.c.state != "trying",
 )
 _mark = upsert(inbox).values(
     user_id=bindparam("user_id"),

@@ -5,14 +5,16 @@ or when it takes over from another process, are applied one by one, and the one 
 
     noted (`trying`) ──▶ applied, the note is deleted, the next event is noted: one transaction
          └─ the process ends ──▶ the note is found: one more try ──(MAX_ATTEMPTS)──▶ parked
+
+Of two processes that are given the same events one may apply what the other has noted. Such a note says nothing any more.
 """
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, exists, select
 
 from banyan.infra.db.tables import upsert
 from banyan.infra.db.transaction import Transaction
 from banyan.infra.streams.log import event_to_text
-from banyan.infra.streams.tables import failed_events
+from banyan.infra.streams.tables import failed_events, inbox
 from banyan.kernel.clock import Clock, now_text
 from banyan.kernel.events import Event
 from banyan.kernel.ids import new_id
@@ -27,6 +29,15 @@ _this = (
     & (failed_events.c.consumer == bindparam("by_consumer"))
 )
 _NOTED = select(failed_events.c.attempts, failed_events.c.error).where(_this)
+_is_applied = exists().where(
+    inbox.c.user_id == failed_events.c.user_id,
+    inbox.c.stream == failed_events.c.stream,
+    inbox.c.consumer == failed_events.c.consumer,
+    inbox.c.position >= failed_events.c.position,
+)
+_FORGET_APPLIED = delete(failed_events).where(
+    failed_events.c.consumer == bindparam("by_consumer"), failed_events.c.state == "trying", _is_applied
+)
 _note = upsert(failed_events).values(
     {column.name: bindparam(column.name) for column in failed_events.columns},
 )
@@ -66,3 +77,8 @@ async def note(tx: Transaction, consumer: str, event: Event, clock: Clock) -> in
         },
     )
     return tries
+
+
+async def forget_applied(tx: Transaction, consumer: str) -> None:
+    """Forget the notes of events that have been applied since, by another process."""
+    await tx.run(_FORGET_APPLIED, {"by_consumer": consumer})
