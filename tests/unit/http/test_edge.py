@@ -80,6 +80,10 @@ def _application() -> FastAPI:
     async def livez() -> str:
         return "ok"
 
+    @api.get("/readyz", dependencies=[Public], status_code=503)
+    async def readyz() -> str:
+        return "stopping"
+
     app.router.routes.extend(api.routes)
     return app
 
@@ -169,6 +173,12 @@ async def test_every_answer_is_protected_and_every_error_is_a_problem(
     assert "strict-transport-security" not in answer.headers
     if status >= 400:
         assert_problem(answer, status, answer.json()["code"])
+
+
+async def test_a_process_that_is_not_ready_refuses_nobody() -> None:
+    served = Served()
+    assert (await served.send("GET", "/readyz")).status_code == 503
+    assert "banyan_http_refused_total{" not in generate_latest(served.registry).decode()
 
 
 @pytest.mark.parametrize("path", PATHS)

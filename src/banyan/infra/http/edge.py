@@ -17,6 +17,7 @@ from banyan.infra.http.client import ClientAddress, base_url_of, header
 from banyan.infra.http.door import Door
 from banyan.infra.http.every_answer import completed, request_id_of
 from banyan.infra.http.head import as_get
+from banyan.infra.http.health import FOR_MACHINES
 from banyan.infra.http.hot import Answer, HotRequest, LeanHandler
 from banyan.infra.http.lane import Lane
 from banyan.infra.http.origins import Origins
@@ -33,8 +34,6 @@ from banyan.kernel.errors import BanyanError, Forbidden, TooLarge
 
 log = get_logger(__name__)
 
-# Probes and scrapes come often, from one address, and must be answered whatever else goes on.
-UNLIMITED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 # What nginx logs for a client that did not wait; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
 # Too many, or too much: the reasons are counted.
@@ -128,7 +127,7 @@ class Edge:
 
     def _observe(self, scope: Scope, route: str, status: int, started: float) -> None:
         self._metrics.observe(scope["method"], route, status, started)
-        if status in REFUSALS:
+        if status in REFUSALS and route not in FOR_MACHINES:  # who asks whether we are ready is not refused
             self._metrics.refused(scope.get("banyan.error"))
 
     async def _answer_hot(self, handler: LeanHandler, scope: Scope, receive: Receive) -> Answer:
@@ -165,7 +164,7 @@ class Edge:
 
         answer: Answer | None = None
         try:
-            if scope["path"] not in UNLIMITED:
+            if scope["path"] not in FOR_MACHINES:
                 await self._limit_address(scope)
             self._refuse_large(scope)
             if scope["method"] not in SAFE_METHODS:

@@ -16,6 +16,8 @@ from banyan.kernel.errors import Unavailable
 
 log = get_logger(__name__)
 
+# Probes and scrapes come often, from one address, must be answered whatever else goes on, and say nothing of people.
+FOR_MACHINES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 Check = Callable[[], Awaitable[None]]
 CHECK_TIMEOUT_SECONDS = 1.0
 

@@ -12,14 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banyan.infra.http.client import header
 from banyan.infra.http.head import as_get
+from banyan.infra.http.health import FOR_MACHINES
 from banyan.infra.http.hot import Headers
 from banyan.infra.http.short_way import RECORDED
 from banyan.infra.http.whole_answer import Watched
 from banyan.infra.telemetry.sampling import Sampler
 from banyan.infra.telemetry.trace import Span, Value, begin, is_recorded, valid_traceparent
 
-# Asked for again and again by machines; of no use to anybody in a trace.
-NEVER = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 EVENT_STREAM = b"text/event-stream"
 # How the request for a socket may be answered: message → status, unless it says another.
 ANSWERS = {"websocket.accept": 101, "websocket.close": 403, "websocket.http.response.start": 403}
@@ -43,7 +42,7 @@ class Traced:
             # Of what went the short way first it was decided there.
             decided: bool | None = scope.get(RECORDED)
             recorded = self._sampler.take() if decided is None else decided
-        if not recorded or scope["type"] not in ("http", "websocket") or scope["path"] in NEVER:
+        if not recorded or scope["type"] not in ("http", "websocket") or scope["path"] in FOR_MACHINES:
             await self.app(scope, receive, send)
             return
         asked = scope.get("method", "GET")  # a socket is opened by a GET
