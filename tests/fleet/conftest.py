@@ -20,7 +20,7 @@ def traces() -> Iterator[OtlpReceiver]:
 
 
 @pytest.fixture(scope="package")
-def fleet(traces: OtlpReceiver) -> Iterator[RunningFleet]:
+def shared_fleet(traces: OtlpReceiver) -> Iterator[RunningFleet]:
     """The real fleet: it takes a while to start, so all tests of this folder share it. Only requests that ask for it are
     recorded."""
     # Not below pytest's folder, which is closed to PostgreSQL's own user.
@@ -40,7 +40,15 @@ def fleet(traces: OtlpReceiver) -> Iterator[RunningFleet]:
     shutil.rmtree(parent)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
+def fleet(shared_fleet: RunningFleet) -> RunningFleet:
+    """It is up, even when the file before has ended it."""
+    if shared_fleet.try_status() is None:
+        shared_fleet.start()
+    return shared_fleet
+
+
+@pytest.fixture(scope="module")
 def account(fleet: RunningFleet) -> Iterator[Account]:
     made = register(fleet.url)
     yield made

@@ -107,12 +107,15 @@ class Redis:
 
 def mail_transport(settings: Settings, clock: Clock) -> MailTransport:
     """The one that really sends."""
-    return TracedMail(_mail_transport(settings, clock))
+    smtp = smtp_transport(settings)
+    outbox = settings.data_dir / "mail"
+    return TracedMail(smtp or DevelopmentOutbox(outbox, sender=settings.mail_from, clock=clock))
 
 
-def _mail_transport(settings: Settings, clock: Clock) -> MailTransport:
+def smtp_transport(settings: Settings) -> SmtpTransport | None:
+    """None when no mail server is set. Raises ValueError when it cannot be used as it is set."""
     if settings.smtp_host is None:
-        return DevelopmentOutbox(settings.data_dir / "mail", sender=settings.mail_from, clock=clock)
+        return None
     return SmtpTransport(
         host=settings.smtp_host,
         port=settings.smtp_port,
