@@ -13,6 +13,10 @@ from tests.support.server import RunningServer
 SHARE = 'document.querySelector("meta[name=trace-share]").content'
 
 
+def is_creation(request: Request) -> bool:
+    return request.method == "POST" and request.url.endswith("/todos")
+
+
 def test_what_a_person_does_begins_in_the_browser(tmp_path: Path, open_window: Callable[..., Window]) -> None:
     with OtlpReceiver() as receiver:
         settings = {"BANYAN_OTLP_ENDPOINT": receiver.url, "BANYAN_TRACE_SAMPLE": "1"}
@@ -20,21 +24,20 @@ def test_what_a_person_does_begins_in_the_browser(tmp_path: Path, open_window: C
             ada = register(server.url)
             ada.client.close()
             window = open_window(server=server)
-            sent: list[str | None] = []
 
-            def see(request: Request) -> None:
-                if request.method == "POST" and request.url.endswith("/todos"):
-                    sent.append(request.headers.get("traceparent"))
+            def add(title: str) -> str | None:
+                """The `traceparent` of the request that it makes."""
+                with window.page.expect_request(is_creation) as asked:
+                    window.add(title)
+                return asked.value.headers.get("traceparent")
 
-            window.page.on("request", see)
             window.log_in(ada)
             assert window.page.evaluate(SHARE) == "1"
-            window.add("Water")
-            for share, title in (("0", "Rake"), ("", "Dig")):
-                window.page.evaluate(f"{SHARE} = '{share}'")
-                window.add(title)
-            eventually(lambda: len(sent) >= 3 or None, "all three are sent")
-            recorded, unrecorded, untold = sent[:3]
+            recorded = add("Water")
+            window.page.evaluate(f"{SHARE} = '0'")
+            unrecorded = add("Rake")
+            window.page.evaluate(f"{SHARE} = ''")
+            untold = add("Dig")
             assert untold is None
             assert unrecorded is not None
             assert unrecorded.endswith("-00")

@@ -87,6 +87,13 @@ async def test_what_is_due_is_put_once_and_told_once(both: Both):
     assert await both.finder.hand_over_due() == 0
 
 
+async def test_what_becomes_due_right_after_a_look_is_not_slept_over(both: Both):
+    await both.remind(ADA, both.clock.now() + SOON)
+    assert await both.finder.hand_over_due() == 0
+    both.clock.advance(SOON)
+    assert await both.finder._pause_seconds() == 0
+
+
 async def test_two_finders_and_two_workers_tell_it_once(both: Both):
     (todo,) = await both.remind(ADA, both.clock.now())
     other = ReminderHandover(both.shards, both.clock, both.queue)

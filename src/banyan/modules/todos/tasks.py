@@ -42,6 +42,7 @@ class ReminderHandover(ReminderLoop):
         self._tasks = tasks
         self._backoff = Backoff()
         self._handed_over: dict[DueReminder, float] = {}
+        self._looked_at = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -53,7 +54,7 @@ class ReminderHandover(ReminderLoop):
 
     async def hand_over_due(self) -> int:
         """Put what is due and not in the queue yet; returns how many that were."""
-        now = now_text(self._clock)
+        now = self._looked_at = now_text(self._clock)
         count = 0
         still_due: set[DueReminder] = set()
         for name in self._shards.names():
@@ -87,10 +88,11 @@ class ReminderHandover(ReminderLoop):
         return when is not None and time.monotonic() - when < REMEMBERED_SECONDS
 
     async def _pause_seconds(self) -> float:
-        """Until the next reminder, at most the longest sleep. Those that are due are in the queue."""
+        """Until the next reminder, at most the longest sleep. Those that were due at the last look are in the queue; what has
+        become due since it is not, and is next."""
         seconds = LONGEST_SLEEP_SECONDS
         for name in self._shards.names():
-            upcoming = await self._shards.named(name).read(store.next_reminder_after, now_text(self._clock))
+            upcoming = await self._shards.named(name).read(store.next_reminder_after, self._looked_at)
             if upcoming is not None:
                 seconds = min(seconds, (from_text(upcoming) - self._clock.now()).total_seconds())
         return max(seconds, 0.0)
