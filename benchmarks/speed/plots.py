@@ -10,11 +10,13 @@ from benchmarks.speed.row import Row
 THROUGHPUT, APPLICATION, DATABASE = "requests/s", "application CPU µs", "database CPU µs"
 OURS, THEIRS, STORE, MISSED, NO_GOAL = "#2f6f4f", "#8c8c8c", "#d8c48a", "#b3412f", "#9dbfae"
 DPI = 120
+# What begins so is Banyan itself, with something left out.
+OURSELVES = "without "
 
 
 def draw(kept: Iterable[Mapping[str, Any]], folder: Path) -> list[Path]:
     """The pictures that these rows have enough for. Needs matplotlib."""
-    rows = [row for row in map(row_of, kept) if row.peer is not None]
+    rows = [row for row in map(row_of, kept) if row.peer is not None and not row.peer.startswith(OURSELVES)]
     throughput = [row for row in rows if row.metric == THROUGHPUT]
     if not throughput:
         return []

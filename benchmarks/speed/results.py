@@ -17,9 +17,16 @@ FOLDER = Path(__file__).resolve().parents[1] / "results"
 
 
 def write(case: str, rows: Sequence[Row], command: str, seconds: float, folder: Path = FOLDER) -> None:
-    """Put a case's rows in the place of those that it had; the other cases keep theirs, with the date of their own run."""
+    """Put a case's rows in the place of those that it had; the other cases keep theirs, with the date of their own run.
+
+    Raises ValueError when it names a row's case as another one does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept, runs = read(folder)
+    others = {name for other, run in runs.items() if other != case for name in run["cases"]}
+    twice = others.intersection(row.case for row in rows)
+    if twice:
+        raise ValueError(f"{case} would replace another's rows: {', '.join(sorted(twice))}")
     before = set(runs.get(case, {}).get("cases", ()))
     now = list(dict.fromkeys(row.case for row in rows))
     replaced = before.union(now)

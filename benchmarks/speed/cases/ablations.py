@@ -99,7 +99,9 @@ def _pair(
             ),
         ]
         for kind in ablation.kinds:
-            yield from _compare(f"{kind} ({place})", kind, f"without {ablation.name}", subjects, options)
+            yield from _compare(
+                f"{kind} ({place}), ablated", kind, f"without {ablation.name}", subjects, options
+            )
 
 
 def _compare(case: str, kind: str, peer: str, subjects: Sequence[Subject], options: Options) -> Iterator[Row]:

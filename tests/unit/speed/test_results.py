@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from benchmarks.speed import results
 from benchmarks.speed.row import GREATER, Goal, Row
 from benchmarks.speed.table import as_text, cells, number
@@ -54,3 +55,11 @@ def test_a_case_that_is_run_again_replaces_its_rows_and_leaves_the_others(tmp_pa
     }
     assert runs["pairs"]["date"]
     assert runs["pairs"]["machine"]["cores"]
+
+
+def test_a_case_may_not_replace_the_rows_of_another(tmp_path):
+    results.write("pairs", [list_row(10)], "first", 1, tmp_path)
+    with pytest.raises(ValueError, match="another's rows: list"):
+        results.write("others", [list_row(20)], "second", 1, tmp_path)
+    (row,) = json.loads((tmp_path / "latest.json").read_text())
+    assert row["banyan"] == 10
