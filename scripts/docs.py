@@ -15,6 +15,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide"
 
@@ -75,9 +76,10 @@ async def _openapi() -> dict[str, Any]:
     from banyan.bootstrap import asgi, build
     from banyan.settings import load_settings
 
-    for name in [name for name in os.environ if name.startswith("BANYAN_")]:
-        del os.environ[name]
-    with tempfile.TemporaryDirectory() as folder:
+    # Put back afterwards: a test calls this in its own process.
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
+        for name in [name for name in os.environ if name.startswith("BANYAN_")]:
+            del os.environ[name]
         os.environ["BANYAN_DATA_DIR"] = folder
         transport = httpx.ASGITransport(asgi(build(load_settings())))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
