@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.architecture.test_dependencies import locked, normalized
 from tests.support.eventually import eventually
 from tests.support.ports import free_ports
@@ -104,3 +105,24 @@ def test_traces_without_their_extra_say_which_it_is(tmp_path: Path) -> None:
     told, _ = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "banyan-backend[tracing]" in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "up",
+        "status",
+        "status --watch",
+        "logs",
+        "scale todos=2",
+        "restart todos",
+        "kill todos-1",
+        "env",
+        "down",
+    ],
+)
+def test_each_command_of_the_fleet_says_which_extra_it_needs(tmp_path: Path, words: str) -> None:
+    process = run_with_base(tmp_path, "fleet", *words.split())
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert output == "Error: the fleet needs an extra.\npip install 'banyan-backend[fleet]'\n"

@@ -102,11 +102,11 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and keep it up to date.")] = False,
 ) -> None:
     """Show what runs. Exit code 1 when no fleet runs here, or not all of it is ready."""
+    folder = folder_of_settings()  # first: without the fleet's packages none of these can be imported
     from banyan.cli.console import console, print_json
     from banyan.fleet.status import from_json
     from banyan.fleet.table import drawn
 
-    folder = folder_of_settings()
     if watch:
         _watch(folder)
         return
@@ -211,11 +211,11 @@ def env() -> None:
 )
 def down() -> None:
     """End everything, in order; data stay. Also ends what a supervisor that was killed may have left."""
+    folder = folder_of_settings()  # first, as for `status`
     from banyan.cli.console import say
     from banyan.fleet.runner import clean_up
     from banyan.infra.db.data_lock import DataDirBusy, DataLock
 
-    folder = folder_of_settings()
     try:
         _ask_and_watch(folder, {"command": "stop"})
     except NoFleet:
