@@ -11,7 +11,7 @@ import yaml
 from kubernetes_validate import utils
 from tests.support.chart import CHART, named, of_kind, render
 from tests.support.custom_resources import misshapen
-from tests.support.terraform import Files, literal, modules, read_files, references, variables_of
+from tests.support.terraform import Files, literal, modules, planted, read_files, references, variables_of
 
 from banyan.settings import Settings
 
@@ -337,12 +337,11 @@ def chart_with_mail(databases: list[str]) -> None:
     test_the_chart_takes_the_values_and_finds_its_secrets(databases, smtp=True)
 
 
-@pytest.mark.parametrize(("path", "there", "planted", "check"), PLANTED)
+@pytest.mark.parametrize(("path", "there", "fault", "check"), PLANTED)
 def test_a_planted_fault_is_found(
-    path: str, there: str, planted: str, check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    path: str, there: str, fault: str, check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert there in FILES[path]
-    files = {**FILES, path: FILES[path].replace(there, planted, 1)}
+    files = planted(FILES, path, there, fault)
     monkeypatch.setitem(globals(), "FILES", files)
     monkeypatch.setitem(globals(), "ROOT", modules(files)["."])
     with pytest.raises(AssertionError):

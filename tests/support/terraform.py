@@ -257,3 +257,9 @@ def _string_end(text: str, at: int) -> int:
             at = _closing(text, at + 1)
         at += 1
     return at
+
+
+def planted(files: Mapping[str, str], path: str, there: str, fault: str) -> dict[str, str]:
+    """The files with a fault in place of what stands there, once."""
+    assert there in files[path]
+    return {**files, path: files[path].replace(there, fault, 1)}

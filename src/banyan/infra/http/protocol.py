@@ -97,7 +97,7 @@ class Protocol(HttpToolsProtocol):
         except BanyanError:
             pass  # it is refused on the ordinary way
         except Exception:
-            log.exception("short_way_failed")
+            log.exception("connection_answer_failed")
         self._start_cycle()
 
     def on_body(self, body: bytes) -> None:
@@ -150,7 +150,7 @@ class Protocol(HttpToolsProtocol):
                 whole = self._short_way.complete(asked, position, self.server_state.default_headers)
             except Exception:
                 # Others wait for the same callback. On the ordinary way it is answered, or fails by itself.
-                log.exception("short_way_failed")
+                log.exception("connection_answer_failed")
         if whole is None:
             self._go_on()
             return
